@@ -1,0 +1,150 @@
+"""A benchmark's index: which videos hold which classes, and which classes are novel in which group.
+
+Group g (1..4) tests the classes whose id (1-based position in `classes`) satisfies (id - 1) mod 4 = g - 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from episodes.errors import LayoutError
+from episodes.types import Expression, ObjectRecord, VideoRecord
+
+GROUPS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a benchmark folder. An "error" would stop training or spoil its data."""
+
+    kind: str
+    severity: Literal["error", "warning"]
+    file: str
+    detail: str
+
+
+class VideoCatalog:
+    """All videos of a benchmark, indexed by class. Holds names only: nothing is decoded here.
+
+    `problems` is what reader and catalog met without being stopped by it; `notes` says the same in a few sentences.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: Path,
+        videos: Iterable[VideoRecord],
+        classes: Sequence[str],
+        problems: Sequence[Problem] = (),
+    ) -> None:
+        if len(set(classes)) != len(classes):
+            twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+            raise LayoutError(f"{root}: the class list holds {twice} more than once; every class needs one id")
+        self.name = name
+        self.root = root
+        self.classes = tuple(classes)
+        self.videos = {record.id: record for record in sorted(videos, key=lambda record: record.id)}
+        self._pairs = {record.id: _pairs_of(record) for record in self.videos.values()}
+        listed = set(self.classes)
+        found: dict[str, list[str]] = {category: [] for category in self.classes}
+        for video, pairs in self._pairs.items():
+            for category in sorted({record.category for record, _ in pairs} & listed):
+                found[category].append(video)
+        self._videos_of = {category: tuple(ids) for category, ids in found.items()}
+        self.absent_classes = tuple(category for category in self.classes if not self._videos_of[category])
+        self.problems = (*problems, *self._own_problems())
+        self.notes = summarise(self.problems)
+
+    # ------------------------------------------------------------------ classes
+
+    def class_id(self, category: str) -> int:
+        """1-based position in `classes`; the group follows from it."""
+        return self.classes.index(category) + 1
+
+    def group_of(self, category: str) -> int:
+        return (self.class_id(category) - 1) % len(GROUPS) + 1
+
+    def novel_classes(self, group: int) -> tuple[str, ...]:
+        """Classes that group `group` tests, in id order; those without any referable object are left out."""
+        _require_group(group)
+        return tuple(name for name in self.classes if self._videos_of[name] and self.group_of(name) == group)
+
+    def base_classes(self, group: int) -> tuple[str, ...]:
+        """Classes that group `group` trains on, in id order; those without any referable object are left out."""
+        _require_group(group)
+        return tuple(name for name in self.classes if self._videos_of[name] and self.group_of(name) != group)
+
+    # ------------------------------------------------------------------ videos
+
+    def videos_of(self, category: str) -> tuple[str, ...]:
+        """Sorted ids of videos with an object of the class that has a sentence and an annotated frame."""
+        return self._videos_of.get(category, ())
+
+    def base_videos_of(self, category: str, group: int) -> tuple[str, ...]:
+        """`videos_of` without the videos in which any object is of a novel class: base and novel never mix."""
+        novel = {name for name in self.classes if self.group_of(name) == group}
+        return tuple(
+            video
+            for video in self.videos_of(category)
+            if not any(record.category in novel for record in self.videos[video].objects)
+        )
+
+    def referable(self, video: str, category: str) -> tuple[tuple[ObjectRecord, Expression], ...]:
+        """All (object, expression) pairs of the class in the video, in the order of the ids."""
+        return tuple(pair for pair in self._pairs[video] if pair[0].category == category)
+
+    def expression(self, video: str, expression_id: str) -> Expression:
+        return next(item for item in self.videos[video].expressions if item.id == expression_id)
+
+    # ------------------------------------------------------------------ soundness
+
+    def refuse_errors(self) -> None:
+        """Raise LayoutError if the index contradicts itself (for example an expression of an unknown object)."""
+        errors = [problem for problem in self.problems if problem.severity == "error"]
+        if errors:
+            shown = "; ".join(f"{problem.file}: {problem.detail}" for problem in errors[:3])
+            more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
+            raise LayoutError(f"{shown}{more}. Repair the file; `run.py data check {self.root}` lists every problem")
+
+    def _own_problems(self) -> list[Problem]:
+        root, problems = str(self.root), []
+        for video, pairs in self._pairs.items():
+            if not pairs:
+                problems.append(Problem("video without expressions", "warning", root, f"video {video!r}"))
+        categories = Counter(record.category for video in self.videos.values() for record in video.objects)
+        for category in sorted(set(categories) - set(self.classes)):
+            detail = f"category {category!r} of {categories[category]} object(s) is none of the {len(self.classes)} classes"
+            problems.append(Problem("category outside the class list", "warning", root, detail))
+        for category in self.absent_classes:
+            problems.append(Problem("absent class", "warning", root, f"class {category!r} has no object with a sentence"))
+        for category in self.classes:
+            if len(self._videos_of[category]) == 1:
+                detail = f"class {category!r} is referred to in {self._videos_of[category][0]!r} only"
+                problems.append(Problem("class with one video", "warning", root, detail))
+        return problems
+
+
+def summarise(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """One sentence for each kind of problem: how many, and up to three of them."""
+    kinds: dict[str, list[str]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem.detail)
+    return tuple(
+        f"{kind} ({len(details)}): {'; '.join(details[:3])}{'; ...' if len(details) > 3 else ''}"
+        for kind, details in kinds.items()
+    )
+
+
+def _pairs_of(video: VideoRecord) -> tuple[tuple[ObjectRecord, Expression], ...]:
+    objects = {record.id: record for record in video.objects if record.frames}
+    return tuple((objects[item.object_id], item) for item in video.expressions if item.object_id in objects)
+
+
+def _require_group(group: int) -> None:
+    if group not in GROUPS:
+        raise LayoutError(f"group {group} does not exist: choose one of {', '.join(map(str, GROUPS))}")

@@ -1,0 +1,233 @@
+"""From specs to tensors: decode, resize, augment, pad, batch.
+
+Shapes: N clips, T frames of a clip, H W picture size (padded right and bottom to multiples of 32).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from episodes.catalog import VideoCatalog
+from episodes.decode import decode_picture, read_mask
+from episodes.errors import ConfigError, ReadError
+from episodes.geometry import pad, padded_size, resize_frames, resize_ids, target_size, valid_area
+from episodes.sampling import SPLITS, EpisodeSampler
+from episodes.transforms import Augment, ClipChange
+from episodes.types import ClipBatch, ClipRef, Episode, Pyramid
+
+Features = Callable[[list[Path]], Pyramid]
+AUGMENT = 301  # stream of random numbers
+
+
+class EpisodeDataset(Dataset[Episode]):
+    """`dataset[index]` is episode `index` of the sampler, as tensors; give the loader a list of indices.
+
+    `transform` augments the clips of split "train"; `features` answers with trunk features of the listed pictures
+    (resized and padded as `load_pictures` does), and then no picture is decoded. The two exclude each other.
+    """
+
+    def __init__(
+        self,
+        catalog: VideoCatalog,
+        sampler: EpisodeSampler,
+        short_side: int,
+        *,
+        max_long_side: int | None = None,
+        transform: Augment | None = None,
+        features: Features | None = None,
+    ) -> None:
+        if transform is not None and features is not None:
+            raise ConfigError("stored trunk features stand for unchanged pictures: switch off either them or augmentation")
+        self.catalog = catalog
+        self.sampler = sampler
+        self.short_side = short_side
+        self.max_long_side = max_long_side
+        self.transform = transform if sampler.split == "train" else None
+        self.features = features
+
+    def __getitem__(self, index: int) -> Episode:
+        spec = self.sampler[index]
+        clips = []
+        for position, ref in enumerate((*spec.support, spec.query)):
+            change = None
+            if self.transform is not None:
+                rng = np.random.default_rng([spec.seed, SPLITS[spec.split], spec.index, AUGMENT, position])
+                change = self.transform.draw(rng, self.short_side)
+            clip = load_clip(
+                self.catalog,
+                ref,
+                spec.category,
+                spec.alias,
+                short_side=self.short_side,
+                max_long_side=self.max_long_side,
+                transform=change,
+                features=self.features,
+            )
+            clips.append(clip)
+        return Episode((spec,), support=join_clips(clips[:-1]), query=clips[-1])
+
+
+def load_clip(
+    catalog: VideoCatalog,
+    ref: ClipRef,
+    category: str,
+    alias: str,
+    *,
+    short_side: int,
+    max_long_side: int | None = None,
+    transform: ClipChange | None = None,
+    features: Features | None = None,
+) -> ClipBatch:
+    """One clip (N = 1) at network size. ReadError names the file that is missing, damaged, or of another size.
+
+    Pictures are resized bilinearly, masks to the nearest pixel. With `features`, `frames` is None.
+    """
+    video = catalog.videos[ref.video]
+    ids = _stack(catalog, ref)
+    height, width = ids.shape[1:]
+    wanted = transform.short_side if transform is not None else short_side
+    size = target_size(height, width, wanted, max_long_side)
+    padded = padded_size(*size)
+    small_ids = resize_ids(torch.from_numpy(ids), size)
+    text = rename(catalog.expression(ref.video, ref.expression_id).text, category, alias)
+    paths = [video.frame_path(frame) for frame in ref.frames]
+    frames, pyramid = None, None
+    if features is not None:
+        pyramid = features(paths)
+        _match(pyramid, padded, paths[0])
+    else:
+        small = resize_frames(_decode(paths, (height, width)), size)
+        if transform is not None:
+            small, small_ids = transform.change(small, small_ids)
+            text = transform.sentence(text)
+        frames = pad(small.as_subclass(Tensor), padded).unsqueeze(0)  # type: ignore[arg-type]
+    plain = pad(small_ids.as_subclass(Tensor), padded).unsqueeze(0)  # type: ignore[arg-type]
+    members = torch.tensor([int(record.id) for record in video.objects_of(category)], dtype=plain.dtype)
+    return ClipBatch(
+        frames=frames,
+        masks=plain == int(ref.object_id),
+        class_masks=torch.isin(plain, members),
+        valid=valid_area(size, padded).unsqueeze(0),
+        times=torch.tensor([_times(video.frames, ref.frames)]),
+        texts=(text,),
+        features=pyramid,
+    )
+
+
+def load_pictures(paths: list[Path], *, short_side: int, max_long_side: int | None = None) -> tuple[Tensor, tuple[int, int]]:
+    """(T, 3, H, W) uint8 pictures as `load_clip` gives them, and their (height, width) before padding."""
+    frames = _decode(paths, None)
+    size = target_size(*frames.shape[-2:], short_side, max_long_side)
+    small = resize_frames(frames, size).as_subclass(Tensor)  # type: ignore[arg-type]
+    return pad(small, padded_size(*size)), size
+
+
+def load_masks(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
+    """(T, H, W) bool masks of the clip's object at the size of its files."""
+    return _stack(catalog, ref) == int(ref.object_id)
+
+
+def rename(text: str, category: str, alias: str) -> str:
+    """The sentence with the class's name replaced by another: as whole words, in any case, with its article.
+
+    A name's underscores stand for spaces or hyphens: "giant_panda" is found in "the giant panda".
+    """
+    if alias == category:
+        return text
+    name = r"[\s_-]+".join(map(re.escape, re.split(r"[\s_-]+", category)))
+    shown = re.sub("_", " ", alias)
+
+    def replaced(match: re.Match[str]) -> str:
+        word = shown[0].upper() + shown[1:] if match["name"][0].isupper() else shown
+        if not match["article"]:
+            return word
+        article = "an" if shown[0].lower() in "aeiou" else "a"
+        return f"{match['article'][0]}{article[1:]}{match['gap']}{word}"
+
+    return re.sub(rf"(?<!\w)(?:(?P<article>an?)(?P<gap>\s+))?(?P<name>{name})(?!\w)", replaced, text, flags=re.IGNORECASE)
+
+
+def join_clips(clips: list[ClipBatch]) -> ClipBatch:
+    """One batch of all clips, padded to the largest of them. ValueError if they differ in their number of frames."""
+    lengths = sorted({clip.masks.shape[1] for clip in clips})
+    if len(lengths) > 1:
+        raise ValueError(f"clips of {lengths} frames cannot be one batch: load clips of different length one by one")
+    size = (max(clip.masks.shape[-2] for clip in clips), max(clip.masks.shape[-1] for clip in clips))
+    pictures = [clip.frames for clip in clips if clip.frames is not None]
+    pyramids = [clip.features for clip in clips if clip.features is not None]
+    if len(pictures) not in (0, len(clips)) or len(pyramids) not in (0, len(clips)):
+        raise ValueError("either all clips of a batch carry frames (features), or none does")
+
+    def joined(parts: list[Tensor], stride: int = 1) -> Tensor:
+        return torch.cat([pad(part, (size[0] // stride, size[1] // stride)) for part in parts])
+
+    return ClipBatch(
+        frames=joined(pictures) if pictures else None,
+        masks=joined([clip.masks for clip in clips]),
+        class_masks=joined([clip.class_masks for clip in clips]),
+        valid=joined([clip.valid for clip in clips]),
+        times=torch.cat([clip.times for clip in clips]),
+        texts=tuple(text for clip in clips for text in clip.texts),
+        features=Pyramid(
+            f4=joined([pyramid.f4 for pyramid in pyramids], 4),
+            f8=joined([pyramid.f8 for pyramid in pyramids], 8),
+            f16=joined([pyramid.f16 for pyramid in pyramids], 16),
+            f32=joined([pyramid.f32 for pyramid in pyramids], 32),
+        )
+        if pyramids
+        else None,
+    )
+
+
+def collate(episodes: list[Episode]) -> Episode:
+    """One batch of several episodes with the same number of shots."""
+    shots = sorted({episode.shots for episode in episodes})
+    if len(shots) != 1:
+        raise ValueError(f"episodes of {shots} shots cannot be one batch")
+    return Episode(
+        specs=tuple(spec for episode in episodes for spec in episode.specs),
+        support=join_clips([episode.support for episode in episodes]),
+        query=join_clips([episode.query for episode in episodes]),
+    )
+
+
+def _stack(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
+    """(T, H, W) uint8 object ids at the size of the files."""
+    paths = [catalog.videos[ref.video].mask_path(frame) for frame in ref.frames]
+    masks = [read_mask(path) for path in paths]
+    for path, mask in zip(paths, masks, strict=True):
+        if mask.shape != masks[0].shape:
+            raise ReadError(f"{path}: {_size(mask)}, but {paths[0].name} is {_size(masks[0])}; a video has one size")
+    return np.stack(masks)
+
+
+def _decode(paths: list[Path], size: tuple[int, int] | None) -> Tensor:
+    """(T, 3, H, W) uint8; every picture must have `size` (or the first one's)."""
+    pictures = [decode_picture(path) for path in paths]
+    for path, picture in zip(paths, pictures, strict=True):
+        if picture.shape[:2] != (size or pictures[0].shape[:2]):
+            other = f"its mask is {size[1]} x {size[0]}" if size else f"{paths[0].name} is {_size(pictures[0])}"
+            raise ReadError(f"{path}: {_size(picture)}, but {other} pixels; write both at the same size")
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
+
+
+def _match(pyramid: Pyramid, padded: tuple[int, int], path: Path) -> None:
+    found = tuple(4 * side for side in pyramid.f4.shape[-2:])
+    if found != padded:
+        raise ReadError(f"{path}: its features are of a picture of {found}, but its mask asks for {padded} (height, width)")
+
+
+def _times(video: tuple[str, ...], clip: tuple[str, ...]) -> list[float]:
+    position = {frame: index for index, frame in enumerate(video)}
+    return [position[frame] / (len(video) - 1) if len(video) > 1 else 0.0 for frame in clip]
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"

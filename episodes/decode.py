@@ -1,0 +1,86 @@
+"""Pictures and masks from files, with errors that name the file.
+
+Masks are read as the palette's indices, exactly as stored: never converted to colours and back. They are small and
+an episode needs many, so decoded masks stay in memory up to a fixed number of bytes; pictures do not.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from episodes.errors import ReadError
+
+# What Pillow raises for damaged files, by format and by kind of damage.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+def decode_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. ReadError if the file is missing or damaged."""
+    try:
+        with Image.open(path) as picture:
+            return np.array(picture.convert("RGB"))
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: the picture is missing; restore it, or take the frame out of the index") from error
+    except DAMAGE as error:
+        raise ReadError(f"{path}: not readable as a picture ({error}); restore the file") from error
+
+
+def decode_mask(path: Path) -> np.ndarray:
+    """(H, W) uint8 object ids, 0 = background. ReadError if missing, damaged, or not an 8-bit palette or grey image."""
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("P", "L"):
+                raise ReadError(f"{path}: masks are 8-bit palette PNGs (pixel = object id), found mode {picture.mode!r}")
+            return np.array(picture)
+    except ReadError:
+        raise
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: the mask is missing; restore it, or take the frame out of the index") from error
+    except DAMAGE as error:
+        raise ReadError(f"{path}: not readable as a mask ({error}); restore the file") from error
+
+
+class MaskCache:
+    """The masks used last, at most `limit` bytes of them. A file that changes is read again."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+        self._masks: OrderedDict[tuple[str, int, int], np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: Path) -> np.ndarray:
+        """(H, W) uint8 object ids, read-only."""
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            return decode_mask(path)
+        key = (str(path), state.st_mtime_ns, state.st_size)
+        with self._lock:
+            if key in self._masks:
+                self._masks.move_to_end(key)
+                return self._masks[key]
+        mask = decode_mask(path)
+        mask.flags.writeable = False
+        with self._lock:
+            if key not in self._masks:
+                self._masks[key] = mask
+                self.held += mask.nbytes
+            while self.held > self.limit:
+                self.held -= self._masks.popitem(last=False)[1].nbytes
+        return mask
+
+
+_cache = MaskCache(limit=256 * 1024 * 1024)
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Like `decode_mask`, from memory if the same file was read before; the array is read-only."""
+    return _cache.read(path)

@@ -1,0 +1,135 @@
+"""What is evaluated: for each novel class and seed, fixed support clips and every query that shares no video with them.
+
+The controls replace one input of a query by a wrong one: support of another class, or the sentence of another object.
+A method that uses its inputs loses clearly under each.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from episodes.catalog import VideoCatalog
+from episodes.errors import SamplingError
+from episodes.sampling import SPLITS, _too_few, draw_clip
+from episodes.types import ClipRef, Expression
+
+SUPPORT, QUERIES, WRONG_CLASS = 201, 202, 203  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """One class and seed. The first K of `support` are the K-shot support, so that K = 1 and K = 5 are paired."""
+
+    category: str
+    seed: int
+    support: tuple[ClipRef, ...]
+    queries: tuple[ClipRef, ...]
+
+
+def evaluation_tasks(
+    catalog: VideoCatalog,
+    *,
+    group: int,
+    seed: int,
+    shots: Sequence[int],
+    support_frames: int,
+    max_queries_per_class: int | None = None,
+    small_classes: Literal["refuse", "skip"] = "refuse",
+) -> list[EvaluationTask]:
+    """One task for each novel class of the group, in id order; SamplingError if a class has too few videos.
+
+    Queries are all (object, sentence) pairs of the class in videos outside the largest support, with all frames. At most
+    `max_queries_per_class` of them are kept, drawn from the videos in turn so that as many videos as possible stay.
+    """
+    if not shots or min(shots) < 1:
+        raise SamplingError(f"shots must be at least 1, found {list(shots)}")
+    largest = max(shots)
+    novel = catalog.novel_classes(group)
+    small = {
+        name: f"class {name!r} has {len(catalog.videos_of(name))} video(s), {largest + 1} needed"
+        for name in novel
+        if len(catalog.videos_of(name)) <= largest
+    }
+    fitting = [name for name in novel if name not in small]
+    if small and (small_classes == "refuse" or not fitting):
+        raise SamplingError(_too_few(small.values(), f"{largest}-shot tasks of group {group}", catalog))
+    if not fitting:
+        raise SamplingError(f"{catalog.root}: group {group} has no novel class with a sentence; choose another group")
+    return [_task(catalog, name, seed, largest, support_frames, max_queries_per_class) for name in fitting]
+
+
+def _task(
+    catalog: VideoCatalog, category: str, seed: int, shots: int, support_frames: int, max_queries: int | None
+) -> EvaluationTask:
+    number = catalog.class_id(category)
+    rng = np.random.default_rng([seed, SPLITS["test"], SUPPORT, number])
+    videos = catalog.videos_of(category)
+    order = [videos[i] for i in rng.permutation(len(videos))]
+    support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:shots])
+    queries = {video: _queries(catalog, video, category) for video in sorted(order[shots:])}
+    kept = {video: clips for video, clips in queries.items()}
+    if max_queries is not None:
+        kept = _in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)
+    return EvaluationTask(category, seed, support, tuple(clip for video in sorted(kept) for clip in kept[video]))
+
+
+def _queries(catalog: VideoCatalog, video: str, category: str) -> list[ClipRef]:
+    frames = catalog.videos[video].frames
+    return [ClipRef(video, shown.id, sentence.id, frames) for shown, sentence in catalog.referable(video, category)]
+
+
+def _in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit: int) -> dict[str, list[ClipRef]]:
+    """At most `limit` clips: one drawn clip of each video in a drawn order of videos, then a second one, and so on."""
+    names = sorted(queries)
+    names = [names[i] for i in rng.permutation(len(names))]
+    drawn = {name: list(rng.permutation(len(queries[name]))) for name in names}
+    rounds = [(turn, name) for turn in range(max(map(len, drawn.values()))) for name in names if turn < len(drawn[name])]
+    kept: dict[str, list[int]] = {}
+    for turn, name in rounds[:limit]:
+        kept.setdefault(name, []).append(int(drawn[name][turn]))
+    return {name: [queries[name][position] for position in sorted(kept[name])] for name in sorted(kept)}
+
+
+def wrong_class_support(
+    catalog: VideoCatalog, task: EvaluationTask, query: ClipRef, *, shots: int, support_frames: int
+) -> tuple[str, tuple[ClipRef, ...]] | None:
+    """(class, `shots` support clips) of another class that is present in the query's video.
+
+    The clips depend on the seed and that class alone, except that the query's video is passed over. None if the video
+    holds no other class, or none with enough videos.
+    """
+    present = {record.category for record in catalog.videos[query.video].objects if record.frames}
+    for category in catalog.classes:
+        if category == task.category or category not in present:
+            continue
+        videos = catalog.videos_of(category)
+        number = catalog.class_id(category)
+        order = np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number]).permutation(len(videos))
+        chosen = [int(position) for position in order if videos[position] != query.video][:shots]
+        if len(chosen) == shots:
+            # A stream for each video, so that passing over one leaves the others' clips as they are.
+            streams = [np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number, p]) for p in chosen]
+            clips = [draw_clip(rng, catalog, videos[p], category, support_frames) for rng, p in zip(streams, chosen, strict=True)]
+            return category, tuple(clips)
+    return None
+
+
+def wrong_object_expression(catalog: VideoCatalog, query: ClipRef, category: str) -> Expression | None:
+    """A sentence that refers to another object of the query's video: one of the same class if there is one.
+
+    Sentences that are also said of the query's own object are passed over. None if nothing is left.
+    """
+    video = catalog.videos[query.video]
+    own = {item.text for item in video.expressions if item.object_id == query.object_id}
+    others = [item for item in video.expressions if item.object_id != query.object_id and item.text not in own]
+    same_class = {record.id for record in video.objects_of(category)}
+    candidates = [item for item in others if item.object_id in same_class] or others
+    if not candidates:
+        return None
+    key = f"{query.video}/{query.object_id}/{query.expression_id}".encode()
+    return candidates[zlib.crc32(key) % len(candidates)]

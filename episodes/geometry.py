@@ -1,0 +1,58 @@
+"""Sizes: from a file's picture to the network's. Pictures and masks pass through the same functions and stay aligned.
+
+Shapes: T frames, H W picture size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as vision
+
+PAD_MULTIPLE = 32  # the trunk's coarsest stride
+
+
+def target_size(height: int, width: int, short_side: int, max_long_side: int | None = None) -> tuple[int, int]:
+    """(height, width) after scaling the short side to `short_side` pixels, the long one to at most `max_long_side`."""
+    scale = short_side / min(height, width)
+    if max_long_side is not None:
+        scale = min(scale, max_long_side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def padded_size(height: int, width: int, multiple: int = PAD_MULTIPLE) -> tuple[int, int]:
+    """(height, width) rounded up to multiples of `multiple` pixels."""
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+
+
+def resize_frames(frames: Tensor, size: tuple[int, int]) -> tv_tensors.Video:
+    """(T, 3, H, W) uint8 -> (T, 3, *size) uint8: bilinear, antialiased."""
+    video = tv_tensors.Video(frames)
+    return video if tuple(frames.shape[-2:]) == size else vision.resize(video, list(size), antialias=True)
+
+
+def resize_ids(ids: Tensor, size: tuple[int, int]) -> tv_tensors.Mask:
+    """(T, H, W) uint8 object ids -> (T, *size): the nearest pixel centre.
+
+    torchvision resizes masks with the older "nearest" rule, which is off by half a pixel against antialiased pictures.
+    """
+    if tuple(ids.shape[-2:]) != size:
+        ids = functional.interpolate(ids.unsqueeze(1), size=size, mode="nearest-exact").squeeze(1)
+    return tv_tensors.Mask(ids)
+
+
+def pad(tensor: Tensor, size: tuple[int, int]) -> Tensor:
+    """(..., H, W) -> (..., *size): zeros (False) to the right and at the bottom."""
+    height, width = tensor.shape[-2:]
+    if (height, width) == size:
+        return tensor
+    padded = tensor.new_zeros((*tensor.shape[:-2], *size))
+    padded[..., :height, :width] = tensor
+    return padded
+
+
+def valid_area(size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
+    """(*padded) bool: True inside the picture of `size`, False in the padding."""
+    return pad(torch.ones(size, dtype=torch.bool), padded)

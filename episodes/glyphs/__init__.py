@@ -1,0 +1,10 @@
+"""Mini-Ref-Glyphs: a small benchmark of moving pictograms, written in the Mini-Ref-YouTube-VOS layout.
+
+Each video is 2 x 2, two classes by two values of one attribute: neither the words nor the class alone tells the object.
+"""
+
+from episodes.glyphs.config import GlyphsConfig, GlyphsError
+from episodes.glyphs.contact_sheet import contact_sheet
+from episodes.glyphs.writing import write_glyphs
+
+__all__ = ["GlyphsConfig", "GlyphsError", "contact_sheet", "write_glyphs"]

@@ -1,0 +1,238 @@
+"""A scene -> frames and masks.
+
+Everything is drawn four times too large as binary layers in fixed-point coordinates and averaged with integers, so
+that the pixels are the same on every machine. Colours are uint8 RGB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from episodes.glyphs.appearance import Appearance
+from episodes.glyphs.draws import Draws
+from episodes.glyphs.movement import Pose
+from episodes.glyphs.outlines import Outline, outlines
+from episodes.glyphs.scene import PlannedObject, Scene
+
+_FINE = 4  # fine pixels along the side of a pixel
+_BITS = 4  # binary digits after the point in polygon coordinates
+
+RGB = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """frames (T, H, W, 3) uint8 RGB; masks (T, H, W) uint8, the id of the object seen there or 0;
+    whole[object id] (T,) int, pixels in the frame that the object would have if nothing stood before it."""
+
+    frames: np.ndarray
+    masks: np.ndarray
+    whole: dict[int, list[int]]
+
+
+def paint(scene: Scene, size: int, frames: int, draws: Draws) -> Painted:
+    pictures = background(size, frames, draws)
+    masks = np.zeros((frames, size, size), np.uint8)
+    whole: dict[int, list[int]] = {planned.id: [] for planned in scene.objects}
+    by_id = {planned.id: planned for planned in scene.objects}
+    for frame in range(frames):
+        for number in scene.order:
+            whole[number].append(_paint_object(pictures[frame], masks[frame], by_id[number], frame))
+    return Painted(pictures, masks, whole)
+
+
+# --------------------------------------------------------------------------- the background
+
+
+def background(size: int, frames: int, draws: Draws) -> np.ndarray:
+    """(T, H, W, 3) uint8: a slowly panning, pale or dim texture of low contrast and low saturation."""
+    drift = [draws.uniform(-0.08, 0.08) * size, draws.uniform(-0.08, 0.08) * size]
+    margin = size // 10 + 1
+    side = size + 2 * margin
+    level = draws.uniform(70, 185)
+    base = [level + draws.uniform(-14, 14) for _ in range(3)]
+    canvas = np.zeros((side, side), np.float64)
+    for cells, strength in ((3, 18.0), (7, 12.0), (19, 7.0)):
+        canvas += (_smooth_noise(cells, side, draws) - 0.5) * strength * draws.uniform(0.3, 1.4)
+    canvas += _bands(side, draws)
+    canvas += (_smooth_noise(side // 2, side, draws) - 0.5) * draws.uniform(2, 12)
+    tint = [draws.uniform(0.8, 1.2) for _ in range(3)]
+    picture = np.stack([np.rint(b + canvas * t) for b, t in zip(base, tint, strict=True)], axis=-1)
+    picture = np.clip(picture, 0, 255).astype(np.uint8)
+    shots = []
+    for frame in range(frames):
+        u = frame / max(1, frames - 1) - 0.5
+        top, left = (margin + round(d * u) for d in drift)
+        shots.append(picture[top : top + size, left : left + size])
+    return np.stack(shots)
+
+
+def _smooth_noise(cells: int, side: int, draws: Draws) -> np.ndarray:
+    """(side, side) float64 in [0, 1): random values on a grid, blended linearly in between."""
+    grid = draws.noise(cells + 1, cells + 1)
+    place = np.arange(side) * cells / side
+    low = place.astype(np.int64)
+    part = place - low
+    rows = grid[low] * (1 - part)[:, None] + grid[low + 1] * part[:, None]
+    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+
+
+def _bands(side: int, draws: Draws) -> np.ndarray:
+    """Soft triangle waves in one direction, or nothing."""
+    strength = draws.pick((0.0, 0.0, 6.0, 10.0))
+    across, along = draws.uniform(-1, 1), draws.uniform(-1, 1)
+    periods = draws.uniform(2, 8)
+    y, x = np.mgrid[0:side, 0:side] / side
+    phase = (x * across + y * along) * periods
+    return (np.abs(phase - np.floor(phase) - 0.5) * 4 - 1) * strength
+
+
+# --------------------------------------------------------------------------- the objects
+
+
+def _paint_object(picture: np.ndarray, mask: np.ndarray, planned: PlannedObject, frame: int) -> int:
+    """Draws the object over both arrays; returns its pixels in the frame before anything covers them."""
+    size = picture.shape[0]
+    outline, look, pose = outlines()[planned.category], planned.look, planned.poses[frame]
+    silhouette = [_warp(polygon, pose, size) for polygon in outline.silhouette]
+    every = np.concatenate(silhouette)
+    spare = 4
+    x0, y0 = (max(0, int(v) - spare) for v in np.floor(every.min(axis=0)))
+    x1, y1 = (min(size, int(v) + spare) for v in np.ceil(every.max(axis=0)))
+    if x0 >= x1 or y0 >= y1:
+        return 0
+
+    layer = _Layer(x0, y0, x1, y1)
+    width = size / 128 * _FINE
+    shape = layer.fill(silhouette) | layer.fill([_warp(polygon, pose, size) for polygon in outline.ink])
+    ink = layer.fill([_warp(polygon, pose, size) for polygon in outline.ink])
+    lines = (shape & ~ink & 1) if outline.solid else ink
+    lines = _grow(lines, look.stroke * width) & shape
+    pattern = layer.fill_each([_warp(polygon, pose, size) for polygon in _pattern(look)])
+    body_colour, line_colour, pattern_colour, rim_colour = _shades(look)
+
+    rim = _grow(shape, look.rim * width)
+    fine = np.empty((*shape.shape, 3), np.uint8)
+    fine[:] = body_colour
+    fine[pattern == 1] = pattern_colour
+    fine[lines == 1] = line_colour
+    fine[(rim & ~shape & 1) == 1] = rim_colour
+    fine *= rim[..., None]
+
+    cover = _sum_fine(rim.astype(np.uint16))  # 0..16
+    colour = _sum_fine(fine.astype(np.uint16))
+    full = _FINE * _FINE
+    window = picture[y0:y1, x0:x1]
+    window[:] = (window * (full - cover)[..., None] + colour + full // 2) // full
+    seen = cover * 2 >= full
+    mask[y0:y1, x0:x1][seen] = planned.id
+    return int(seen.sum())
+
+
+class _Layer:
+    """A window of the frame in fine pixels, on which polygons (frame pixels) are filled with ones."""
+
+    def __init__(self, x0: int, y0: int, x1: int, y1: int) -> None:
+        self._origin = np.array([x0, y0], dtype=np.float64)
+        self._shape = ((y1 - y0) * _FINE, (x1 - x0) * _FINE)
+
+    def fill(self, polygons: list[np.ndarray]) -> np.ndarray:
+        """All polygons together, by the even-odd rule."""
+        canvas = np.zeros(self._shape, np.uint8)
+        return cv2.fillPoly(canvas, [self._fixed(polygon) for polygon in polygons], 1, cv2.LINE_8, _BITS)
+
+    def fill_each(self, polygons: list[np.ndarray]) -> np.ndarray:
+        """One after the other, so that overlaps stay filled."""
+        canvas = np.zeros(self._shape, np.uint8)
+        for polygon in polygons:
+            cv2.fillPoly(canvas, [self._fixed(polygon)], 1, cv2.LINE_8, _BITS)
+        return canvas
+
+    def _fixed(self, polygon: np.ndarray) -> np.ndarray:
+        # Pixel centres lie on integers for OpenCV, and in the middle of the pixel for us: hence the half.
+        return np.rint(((polygon - self._origin) * _FINE - 0.5) * (1 << _BITS)).astype(np.int32)
+
+
+def _warp(points: np.ndarray, pose: Pose, size: int) -> np.ndarray:
+    """Unit coordinates (N, 2) -> frame pixels, with + - * / alone."""
+    x, y = points[:, 0] * pose.aspect, points[:, 1] / pose.aspect
+    y = y + pose.bend * x * x
+    x = x + pose.shear * y
+    depth = 1 + pose.tilt_x * x + pose.tilt_y * y
+    x, y = x / depth, y / depth
+    cosine, sine = _rotation(pose.turn)
+    side = pose.size * size
+    return np.stack(
+        [pose.x * size + side * (cosine * x - sine * y), pose.y * size + side * (sine * x + cosine * y)], axis=1
+    )
+
+
+def _rotation(turn: float) -> tuple[float, float]:
+    """Cosine and sine of the angle whose half has the tangent `turn`."""
+    return (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)
+
+
+def _pattern(look: Appearance) -> list[np.ndarray]:
+    """The second colour's patches in unit coordinates; they reach beyond the silhouette."""
+    cosine, sine = _rotation(look.grain_turn)
+    step = {"plain": 0.0, "striped": 0.19, "dotted": 0.20, "checkered": 0.17}[look.texture] * look.grain
+    if not step:
+        return []
+    reach = int(1.0 / step) + 1
+    patches: list[tuple[float, float, list[tuple[float, float]]]] = []
+    if look.texture == "striped":
+        bar = [(-1.2, -step / 4), (1.2, -step / 4), (1.2, step / 4), (-1.2, step / 4)]
+        patches = [(0.0, row * step, bar) for row in range(-reach, reach + 1)]
+    else:
+        r = step * (0.33 if look.texture == "dotted" else 0.5)
+        k = r * 0.41421356237309503
+        octagon = [(r, k), (k, r), (-k, r), (-r, k), (-r, -k), (-k, -r), (k, -r), (r, -k)]
+        square = [(r, r), (-r, r), (-r, -r), (r, -r)]
+        for row in range(-reach, reach + 1):
+            for column in range(-reach, reach + 1):
+                if look.texture == "dotted":
+                    patches.append(((column + (row % 2) / 2) * step, row * step, octagon))
+                elif (row + column) % 2:
+                    patches.append((column * step, row * step, square))
+    polygons = []
+    for x, y, corners in patches:
+        points = np.array(corners) + np.array([x, y])
+        polygons.append(
+            np.stack([cosine * points[:, 0] - sine * points[:, 1], sine * points[:, 0] + cosine * points[:, 1]], axis=1)
+        )
+    return polygons
+
+
+def _shades(look: Appearance) -> tuple[RGB, RGB, RGB, RGB]:
+    """Body, lines, pattern and rim: one hue in four strengths, so that the named colour is the object's only one."""
+    hue, saturation, value = look.tint
+    pale, dark = hsv(hue, saturation * 0.22, 1.0), hsv(hue, saturation, value * 0.30)
+    light, deep = hsv(hue, saturation * 0.40, 1.0), hsv(hue, saturation, value * 0.48)
+    lines, pattern = (dark, light) if look.dark_lines else (pale, deep)
+    return hsv(hue, saturation, value), lines, pattern, dark if look.rim_dark else pale
+
+
+def hsv(hue: float, saturation: float, value: float) -> RGB:
+    """Degrees and two shares -> RGB 0..255."""
+    channels = []
+    for shift in (5.0, 3.0, 1.0):
+        k = (shift + hue / 60.0) % 6.0
+        channels.append(round(255 * (value - value * saturation * max(0.0, min(k, 4.0 - k, 1.0)))))
+    return channels[0], channels[1], channels[2]
+
+
+def _grow(layer: np.ndarray, radius: float) -> np.ndarray:
+    """Dilates ones by about `radius` fine pixels."""
+    r = round(radius)
+    if r < 1:
+        return layer
+    return cv2.dilate(layer, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * r + 1, 2 * r + 1)))
+
+
+def _sum_fine(fine: np.ndarray) -> np.ndarray:
+    """(4 h, 4 w, ...) -> (h, w, ...): the sum over each pixel's fine pixels."""
+    rows = fine[0::_FINE] + fine[1::_FINE] + fine[2::_FINE] + fine[3::_FINE]
+    return rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE] + rows[:, 3::_FINE]

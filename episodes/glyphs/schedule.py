@@ -1,0 +1,74 @@
+"""Which two classes and which attribute each video has.
+
+Within a group of 12 classes the pairs follow a round robin: each round pairs every class once, and 11 rounds meet all
+partners. So `videos_per_class` rounds give each class exactly that many videos, with partners as different as can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from episodes.glyphs.classes import GROUPS
+from episodes.glyphs.config import GlyphsConfig
+from episodes.glyphs.draws import Draws
+
+NAME = "name"  # the attribute of videos in which the class name alone tells the object
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The content of one video before anything is drawn; `group` is 1..4."""
+
+    index: int
+    group: int
+    classes: tuple[str, str]
+    attribute: str
+
+    @property
+    def video(self) -> str:
+        return f"{self.index:05d}"
+
+
+def video_count(config: GlyphsConfig) -> int:
+    return config.videos_per_class * sum(len(group) for group in GROUPS) // 2
+
+
+def assignments(config: GlyphsConfig) -> tuple[Assignment, ...]:
+    """All videos in order; the groups take turns, so that any prefix holds all of them."""
+    total = video_count(config)
+    draws = Draws(config.seed, total)  # the first index that no video has
+    columns = []
+    for classes in GROUPS:
+        pairs = _pairs(classes, config.videos_per_class, draws)
+        columns.append(list(zip(pairs, _attributes(len(pairs), config, draws), strict=True)))
+    videos: list[Assignment] = []
+    for row in zip(*columns, strict=True):
+        for group, (classes_of_video, attribute) in enumerate(row, start=1):
+            videos.append(Assignment(len(videos), group, classes_of_video, attribute))
+    return tuple(videos)
+
+
+def _pairs(classes: tuple[str, ...], rounds: int, draws: Draws) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    while rounds > 0:
+        fixed, *ring = draws.shuffled(classes)
+        for _ in range(min(rounds, len(ring))):
+            seats = [fixed, *ring]
+            pairs += [(seats[i], seats[-1 - i]) for i in range(len(seats) // 2)]
+            ring = ring[1:] + ring[:1]
+        rounds -= len(ring)
+    return draws.shuffled(pairs)
+
+
+def _attributes(count: int, config: GlyphsConfig, draws: Draws) -> list[str]:
+    """Attributes in the wanted proportions (largest remainder), in random order."""
+    total = sum(weight for _, weight in config.attribute_weights)
+    shares = [(NAME, config.name_only)]
+    if total > 0:
+        shares += [(name, (1 - config.name_only) * weight / total) for name, weight in config.attribute_weights]
+    exact = [share * count for _, share in shares]
+    counts = [int(value) for value in exact]
+    for i in sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))[: count - sum(counts)]:
+        counts[i] += 1
+    names = [name for (name, _), times in zip(shares, counts, strict=True) for _ in range(times)]
+    return draws.shuffled(names)

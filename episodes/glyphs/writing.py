@@ -1,0 +1,209 @@
+"""Scenes -> a folder in the Mini-Ref-YouTube-VOS layout, written aside and renamed when it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from episodes.glyphs.classes import CLASS_NAMES
+from episodes.glyphs.config import VERSION, GlyphsConfig, GlyphsError
+from episodes.glyphs.draws import Draws
+from episodes.glyphs.painting import Painted, paint
+from episodes.glyphs.scene import Scene, plan
+from episodes.glyphs.schedule import Assignment, assignments
+
+MARK = "glyphs.json"  # its presence says that the folder is complete
+_JPEG_QUALITY = 92
+_FRAME_STEP = 5  # frame names count in fives, as in the official set
+_PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128, 0, 128, 128, 128, 128, 128]
+
+
+def write_glyphs(
+    out: Path, *, config: GlyphsConfig, workers: int = 2, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Writes the benchmark to `out`; returns at once where the same one is already there.
+
+    `progress` is called with (videos done, videos in all). Raises GlyphsError if `out` holds anything else.
+    """
+    if _already_there(out, config):
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        aside.chmod(0o755)
+        _write_all(aside, config, workers, progress)
+        if out.exists():
+            out.rmdir()  # empty, or _already_there would have refused it
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def frame_name(frame: int) -> str:
+    return f"{frame * _FRAME_STEP:05d}"
+
+
+def _already_there(out: Path, config: GlyphsConfig) -> bool:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not out.is_dir():
+        raise GlyphsError(f"{out} is a file; the benchmark needs a folder: give another path")
+    mark = out / MARK
+    if not mark.is_file():
+        raise GlyphsError(f"{out} is not empty and has no {MARK}: give a new folder, or remove this one first")
+    try:
+        found = json.loads(mark.read_text("utf-8"))
+    except ValueError as error:
+        raise GlyphsError(f"{mark} is not readable as JSON ({error}): remove {out} and write it anew") from error
+    wanted = {"version": VERSION, "config": config.model_dump()}
+    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+        raise GlyphsError(
+            f"{out} holds a benchmark of another recipe ({_difference(found, wanted)}): "
+            "give another folder, or remove this one first"
+        )
+    return True
+
+
+def _difference(found: Any, wanted: dict[str, Any]) -> str:
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        return "its config cannot be read"
+    if found.get("version") != wanted["version"]:
+        return f"generator version {found.get('version')}, this is {wanted['version']}"
+    old, new = found["config"], wanted["config"]
+    keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    return ", ".join(f"{key} is {old.get(key)}, asked for {new.get(key)}" for key in keys)
+
+
+def _write_all(
+    root: Path, config: GlyphsConfig, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    videos = assignments(config)
+    meta: dict[str, Any] = {}
+    sentences: dict[str, Any] = {}
+    scenes: dict[str, Any] = {}
+    digest = hashlib.sha256()
+    for done, (assignment, record) in enumerate(zip(videos, _records(root, config, videos, workers), strict=True)):
+        digest.update(record["sha256"].encode())
+        scenes[assignment.video] = record
+        meta[assignment.video] = {"objects": _objects(record)}
+        sentences[assignment.video] = {"frames": record["frames"], "expressions": _expressions(record)}
+        if progress is not None:
+            progress(done + 1, len(videos))
+    _write_json(root / "train" / "meta.json", {"videos": meta})
+    _write_json(root / "train" / "classes.json", list(CLASS_NAMES))
+    _write_json(root / "meta_expressions" / "train" / "meta_expressions.json", {"videos": sentences})
+    _write_json(root / "scenes.json", {"videos": scenes})
+    mark = {"version": VERSION, "config": config.model_dump(), "videos": len(videos), "content": digest.hexdigest()}
+    _write_json(root / MARK, mark)
+
+
+def _records(
+    root: Path, config: GlyphsConfig, videos: tuple[Assignment, ...], workers: int
+) -> Iterator[dict[str, Any]]:
+    write = partial(write_video, root, config)
+    if workers <= 1:
+        yield from map(write, videos)
+        return
+    context = multiprocessing.get_context("spawn")  # safe beside threads, and the same on every system
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        try:
+            yield from pool.map(write, videos, chunksize=8)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def write_video(root: Path, config: GlyphsConfig, assignment: Assignment) -> dict[str, Any]:
+    """Plans, paints and writes one video; returns its record for scenes.json."""
+    draws = Draws(config.seed, assignment.index)
+    scene = plan(assignment, config, draws)
+    painted = paint(scene, config.size, config.frames, draws)
+    pictures = root / "train" / "JPEGImages" / assignment.video
+    masks = root / "train" / "Annotations" / assignment.video
+    pictures.mkdir(parents=True)
+    masks.mkdir(parents=True)
+    for frame, (picture, mask) in enumerate(zip(painted.frames, painted.masks, strict=True)):
+        Image.fromarray(picture).save(pictures / f"{frame_name(frame)}.jpg", quality=_JPEG_QUALITY)
+        image = Image.fromarray(mask)
+        image.putpalette(_PALETTE)
+        image.save(masks / f"{frame_name(frame)}.png")
+    return _record(scene, painted)
+
+
+def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
+    """What is true of the video, in plain values; boxes are x0, y0, x1, y1 in pixels, the last two exclusive."""
+    assignment = scene.assignment
+    frames = [frame_name(frame) for frame in range(len(painted.frames))]
+    digest = hashlib.sha256(painted.frames.tobytes())
+    digest.update(painted.masks.tobytes())
+    size = painted.frames.shape[1]
+    objects = {}
+    for planned in scene.objects:
+        seen = painted.masks == planned.id
+        objects[str(planned.id)] = {
+            "class": planned.category,
+            "attribute": assignment.attribute,
+            "value": planned.value,
+            "expressions": list(planned.texts),
+            "colour": planned.look.colour,
+            "tint": list(planned.look.tint),
+            "texture": planned.look.texture,
+            "size": planned.look.size,
+            "depth": scene.order.index(planned.id),
+            "centre": [[pose.x * size, pose.y * size] for pose in planned.poses],
+            "box": [_box(mask) for mask in seen],
+            "visible_pixels": [int(mask.sum()) for mask in seen],
+            "whole_pixels": painted.whole[planned.id],
+        }
+    return {
+        "group": assignment.group,
+        "attribute": assignment.attribute,
+        "classes": list(assignment.classes),
+        "frames": frames,
+        "objects": objects,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _box(mask: np.ndarray) -> list[int] | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+def _objects(record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        number: {
+            "category": entry["class"],
+            "frames": [
+                name for name, pixels in zip(record["frames"], entry["visible_pixels"], strict=True) if pixels
+            ],
+        }
+        for number, entry in record["objects"].items()
+    }
+
+
+def _expressions(record: dict[str, Any]) -> dict[str, Any]:
+    pairs = [(number, text) for number, entry in record["objects"].items() for text in entry["expressions"]]
+    return {str(i): {"exp": text, "obj_id": number} for i, (number, text) in enumerate(pairs)}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, separators=(",", ":"))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""One function `root -> VideoCatalog` for each published folder layout."""

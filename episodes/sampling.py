@@ -1,0 +1,175 @@
+"""Episodes: a pure function of (seed, split, index), the same on every machine and for any number of workers.
+
+An episode draws one class, K videos of it for the support, and another for the query. In split "val" the query comes
+from videos that split "train" never touches, and the support from those it does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Literal
+
+import numpy as np
+
+from episodes.catalog import VideoCatalog
+from episodes.config import SamplerConfig
+from episodes.errors import SamplingError
+from episodes.types import ClipRef, EpisodeSpec
+from episodes.windows import query_window, support_window
+
+__all__ = ["SPLITS", "EpisodeSampler", "SamplerConfig", "SamplingError", "draw_clip", "manifest", "manifest_hash", "rank_slice"]
+
+SPLITS = {"train": 0, "val": 1, "test": 2}
+# Streams of random numbers beside the episodes' own; numbers, since a name's hash would depend on the interpreter.
+HELD_OUT, CLASS_ORDER = 101, 102
+
+
+class EpisodeSampler:
+    """`sampler[index]` is the spec of episode `index`; there is no last episode.
+
+    Classes come in rounds: each round holds every base class once, in an order of its own. Raises SamplingError at
+    construction if a base class has too few videos (or leaves the class out, with `small_classes="skip"`).
+    """
+
+    def __init__(
+        self,
+        catalog: VideoCatalog,
+        *,
+        group: int,
+        split: Literal["train", "val"],
+        seed: int,
+        shots: int = 1,
+        support_frames: int = 5,
+        query_frames: int = 5,
+        name_shuffle: float = 0.0,
+        validation_videos: int = 0,
+        small_classes: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
+        if split not in ("train", "val"):
+            raise SamplingError(f"split {split!r} has no episodes: choose 'train' or 'val'")
+        if split == "val" and validation_videos < 1:
+            raise SamplingError("split 'val' needs validation_videos of at least 1, found 0")
+        if min(shots, support_frames, query_frames) < 1:
+            raise SamplingError(f"shots, support_frames and query_frames are at least 1, found {shots}, {support_frames}, {query_frames}")
+        self.catalog = catalog
+        self.split = split
+        self.seed = seed
+        self.shots = shots
+        self.support_frames = support_frames
+        self.query_frames = query_frames
+        self.name_shuffle = name_shuffle if split == "train" else 0.0
+        held_out = held_out_videos(catalog, group=group, videos=validation_videos)
+        videos = {name: catalog.base_videos_of(name, group) for name in catalog.base_classes(group)}
+        self._support = {name: tuple(v for v in ids if v not in held_out) for name, ids in videos.items()}
+        self._query = (
+            self._support
+            if split == "train"
+            else {name: tuple(v for v in ids if v in held_out) for name, ids in videos.items()}
+        )
+        self.classes, self.skipped = self._fitting(small_classes)
+        self._names = tuple(videos)
+
+    def __getitem__(self, index: int) -> EpisodeSpec:
+        if index < 0:
+            raise IndexError(f"episodes are numbered from 0, found {index}")
+        rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
+        category = self._class_at(index)
+        alias = category
+        if len(self._names) > 1 and rng.random() < self.name_shuffle:
+            others = [name for name in self._names if name != category]
+            alias = others[rng.integers(len(others))]
+        query_video = self._query[category][rng.integers(len(self._query[category]))]
+        candidates = [video for video in self._support[category] if video != query_video]
+        support_videos = [candidates[i] for i in rng.permutation(len(candidates))[: self.shots]]
+        support = tuple(draw_clip(rng, self.catalog, video, category, self.support_frames) for video in support_videos)
+        return EpisodeSpec(
+            seed=self.seed,
+            split=self.split,
+            index=index,
+            category=category,
+            alias=alias,
+            support=support,
+            query=self._draw_query(rng, query_video, category),
+        )
+
+    def _class_at(self, index: int) -> str:
+        turn, position = divmod(index, len(self.classes))
+        order = np.random.default_rng([self.seed, SPLITS[self.split], turn, CLASS_ORDER]).permutation(len(self.classes))
+        return self.classes[order[position]]
+
+    def _draw_query(self, rng: np.random.Generator, video: str, category: str) -> ClipRef:
+        pairs = self.catalog.referable(video, category)
+        shown, expression = pairs[rng.integers(len(pairs))]
+        record = self.catalog.videos[video]
+        train = self.split == "train"
+        frames = query_window(rng, record, shown, self.query_frames) if train else record.frames
+        return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=frames)
+
+    def _fitting(self, small_classes: Literal["refuse", "skip"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(classes that can supply an episode, classes left out)."""
+        needed = self.shots + 1 if self.split == "train" else self.shots
+        small = {}
+        for name, ids in self._support.items():
+            if len(ids) < needed:
+                small[name] = f"class {name!r} has {len(ids)} training video(s), {needed} needed"
+            elif not self._query[name]:
+                small[name] = f"class {name!r} has no held-out video, 1 needed"
+        classes = tuple(name for name in self._support if name not in small)
+        if small and (small_classes == "refuse" or not classes):
+            raise SamplingError(_too_few(small.values(), f"{self.shots}-shot episodes of split {self.split!r}", self.catalog))
+        if not classes:
+            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; check it with `run.py data check`")
+        return classes, tuple(small)
+
+
+def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozenset[str]:
+    """Base videos kept for validation: at least `videos` of each base class, where the class has more than that.
+
+    The choice depends on the catalog and the group alone, so that runs with other seeds can be compared, and a video that
+    holds several classes counts for each of them.
+    """
+    rng = np.random.default_rng([HELD_OUT, group])
+    held: set[str] = set()
+    for category in catalog.base_classes(group):
+        candidates = catalog.base_videos_of(category, group)
+        order = [candidates[i] for i in rng.permutation(len(candidates))]
+        missing = videos - sum(video in held for video in order)
+        if len(order) > videos:
+            held.update([video for video in order if video not in held][: max(0, missing)])
+    return frozenset(held)
+
+
+def draw_clip(rng: np.random.Generator, catalog: VideoCatalog, video: str, category: str, frames: int) -> ClipRef:
+    """A support clip of the class in the video: a drawn object and sentence, and a window that shows the object."""
+    pairs = catalog.referable(video, category)
+    shown, expression = pairs[rng.integers(len(pairs))]
+    window = support_window(rng, catalog.videos[video], shown, frames)
+    return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=window)
+
+
+def rank_slice(start: int, stop: int, *, rank: int, processes: int) -> range:
+    """The episode indices in [start, stop) that process `rank` of `processes` works on; together they are all of them."""
+    return range(start + rank, stop, processes)
+
+
+def manifest(specs: Iterable[Any]) -> list[dict[str, Any]]:
+    """Specs (or evaluation tasks) as plain JSON values: the exact list of what was drawn."""
+    return [asdict(spec) for spec in specs]
+
+
+def manifest_hash(items: Sequence[dict[str, Any]]) -> str:
+    """sha256 (hex) of a manifest as canonical JSON; equal lists have equal hashes on every machine."""
+    text = json.dumps(items, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog) -> str:
+    lines = list(reasons)
+    more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
+    return (
+        f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}. Lower sampler.shots or "
+        "sampler.validation_videos, add videos, or set sampler.small_classes=skip to leave such classes out"
+    )

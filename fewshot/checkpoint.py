@@ -1,0 +1,272 @@
+"""Checkpoints as folders: safetensors and JSON, never pickle; written aside and renamed, so each one seen is complete.
+
+    RUN/checkpoints/step-00000100/model.safetensors       the trainable head
+                                  optimizer.safetensors   state tensors of the optimiser
+                                  state.json              step, score, the rest of the optimiser, the caller's `extra`, hashes
+
+A name may end in `.1`, `.2`: the step was saved again, and the higher number counts. Names that begin with a dot are leftovers
+of an interrupted save or removal; the next save clears them away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from episodes.errors import CheckpointError
+
+_FOLDER = "checkpoints"
+_NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
+_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_FORMAT = 1
+_LISTED = 6  # names that an error lists of each kind
+
+
+@dataclass(frozen=True, order=True)
+class _Entry:
+    step: int
+    revision: int
+    folder: Path
+
+
+def save_checkpoint(
+    run_folder: Path,
+    step: int,
+    *,
+    model_state: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    extra: dict[str, Any],
+    score: float | None,
+    keep: int,
+) -> Path:
+    """Write a checkpoint and remove those that are neither among the `keep` newest nor the best; returns its folder.
+
+    `extra` is JSON and comes back from `load_checkpoint`; a higher `score` is better, None means not validated. When writing
+    fails (OSError, for example a full disk), nothing half-written stays and older checkpoints are untouched.
+    """
+    parent = run_folder / _FOLDER
+    parent.mkdir(parents=True, exist_ok=True)
+    _clear_leftovers(parent)
+    same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
+    name = f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else "")
+    aside = parent / f".writing-{name}"
+    try:
+        aside.mkdir()
+        tensors, rest = _split(optimizer.state_dict())
+        hashes = {
+            _MODEL: _write(aside / _MODEL, save(_detached(model_state))),
+            _OPTIMIZER: _write(aside / _OPTIMIZER, save(tensors)),
+        }
+        state = {
+            "format": _FORMAT,
+            "step": step,
+            "score": score,
+            "architecture": architecture(model_state),
+            "sha256": hashes,
+            "optimizer": rest,
+            "extra": extra,
+        }
+        _write(aside / _STATE, (json.dumps(state, indent=1) + "\n").encode())
+        _sync(aside)
+        os.rename(aside, parent / name)
+        _sync(parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    _prune(run_folder, keep)
+    return parent / name
+
+
+def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """Put a checkpoint into `model` (the module whose state was saved) and the optimiser; returns its `extra`.
+
+    Strict: every name and shape must fit. Raises CheckpointError before anything has changed.
+    """
+    state = read_state(folder)
+    weights = _read_tensors(folder, _MODEL, state)
+    _compare(folder, weights, model.state_dict())
+    if optimizer is not None:
+        restored = _join(_read_tensors(folder, _OPTIMIZER, state), state["optimizer"])
+        _compare_groups(folder, restored, optimizer)
+    model.load_state_dict(weights, strict=True)
+    if optimizer is not None:
+        optimizer.load_state_dict(restored)
+    extra: dict[str, Any] = state["extra"]
+    return extra
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The state.json of a checkpoint: `step`, `score`, `architecture`, `extra` and the rest. Raises CheckpointError."""
+    path = folder / _STATE
+    try:
+        state: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder} is no checkpoint: it holds no {_STATE}.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}). Remove {folder} to go on from an older checkpoint.") from error
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is not of checkpoint format {_FORMAT}. Train again with this version.")
+    return state
+
+
+def latest(run_folder: Path) -> Path | None:
+    """Folder of the checkpoint with the most steps, or None."""
+    entries = _entries(run_folder)
+    return entries[-1].folder if entries else None
+
+
+def best(run_folder: Path) -> Path | None:
+    """Folder of the checkpoint with the highest score (the later one of equals); the latest where none has a score."""
+    scored = [(read_state(entry.folder)["score"], entry) for entry in _entries(run_folder)]
+    scored = [pair for pair in scored if pair[0] is not None]
+    return max(scored)[1].folder if scored else latest(run_folder)
+
+
+def architecture(model_state: dict[str, Tensor]) -> str:
+    """Fingerprint of names, shapes and number formats: equal for weights that fit the same network."""
+    lines = sorted(f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model_state.items())
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+# --------------------------------------------------------------------------- folders
+
+
+def _entries(run_folder: Path) -> list[_Entry]:
+    """All complete checkpoints, ascending; of a step saved again only the newest."""
+    parent = run_folder / _FOLDER
+    found: dict[int, _Entry] = {}
+    for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+        match = _NAME.fullmatch(folder.name)
+        if match:
+            entry = _Entry(int(match[1]), int(match[2] or 0), folder)
+            found[entry.step] = max(found.get(entry.step, entry), entry)
+    return sorted(found.values())
+
+
+def _prune(run_folder: Path, keep: int) -> None:
+    entries = _entries(run_folder)
+    kept = {entry.folder for entry in entries[-keep:]} | {best(run_folder)}
+    for folder in sorted((run_folder / _FOLDER).iterdir()):
+        if _NAME.fullmatch(folder.name) and folder not in kept:
+            gone = folder.with_name(f".removing-{folder.name}")  # renamed first: a half-removed one must not look complete
+            os.rename(folder, gone)
+            shutil.rmtree(gone)
+
+
+def _clear_leftovers(parent: Path) -> None:
+    for pattern in (".writing-*", ".removing-*"):
+        for folder in parent.glob(pattern):
+            shutil.rmtree(folder)
+
+
+def _write(path: Path, content: bytes) -> str:
+    """Write and flush to the disk; returns the SHA-256."""
+    with open(path, "xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(content).hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --------------------------------------------------------------------------- contents
+
+
+def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+
+
+def _split(optimizer_state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimiser's state as tensors named `parameter.key`, and everything else as JSON."""
+    tensors: dict[str, Tensor] = {}
+    values: dict[str, dict[str, Any]] = {}
+    for index, entries in optimizer_state["state"].items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{key}"] = value
+            else:
+                values.setdefault(str(index), {})[key] = value
+    return _detached(tensors), {"values": values, "param_groups": optimizer_state["param_groups"]}
+
+
+def _join(tensors: dict[str, Tensor], rest: dict[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    return {"state": state, "param_groups": rest["param_groups"]}
+
+
+def _read_tensors(folder: Path, name: str, state: dict[str, Any]) -> dict[str, Tensor]:
+    path = folder / name
+    advice = f"Remove {folder} to go on from an older checkpoint."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing. {advice}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != state["sha256"][name]:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is {found}, {_STATE} says {state['sha256'][name]}. {advice}")
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file ({error}). {advice}") from error
+
+
+def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    kinds = {
+        "the model has but the checkpoint lacks": sorted(wanted.keys() - stored.keys()),
+        "the checkpoint has but the model lacks": sorted(stored.keys() - wanted.keys()),
+        "differ in shape (checkpoint, model)": [
+            f"{name} {tuple(stored[name].shape)} {tuple(wanted[name].shape)}"
+            for name in sorted(stored.keys() & wanted.keys())
+            if stored[name].shape != wanted[name].shape
+        ],
+    }
+    faults = [
+        f"{len(names)} tensors {kind}: {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
+        for kind, names in kinds.items()
+        if names
+    ]
+    if faults:
+        raise CheckpointError(
+            f"The checkpoint {folder} is of another architecture. {'; '.join(faults)}. "
+            "Use the model values of the config.yaml beside it, or train in a new run folder."
+        )
+
+
+def _compare_groups(folder: Path, restored: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """The same groups with the same parameters, and state tensors of their shapes; mends what JSON changed (tuples)."""
+    stored, live = restored["param_groups"], optimizer.state_dict()["param_groups"]
+    sizes = [len(group["params"]) for group in stored], [len(group["params"]) for group in live]
+    if sizes[0] != sizes[1]:
+        raise CheckpointError(f"The optimiser of {folder} has groups of {sizes[0]} parameters, this one has {sizes[1]}.")
+    for group, model_group in zip(stored, live, strict=True):
+        for key, value in model_group.items():
+            if isinstance(value, tuple) and key in group:
+                group[key] = tuple(group[key])
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for index, values in restored["state"].items():
+        for key, value in values.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
+                raise CheckpointError(
+                    f"The optimiser of {folder} holds {key} of shape {tuple(value.shape)} for parameter {index}, "
+                    f"which has shape {tuple(parameters[index].shape)}."
+                )

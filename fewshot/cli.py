@@ -1,0 +1,287 @@
+"""Command line: reads arguments, calls one function of the project, makes exit codes.
+
+Exit codes: 0 done; 1 `data check` found what would stop training; 2 the input is wrong or the disk is full (one paragraph
+on stderr); 130 interrupted. Handlers import what they need, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from episodes.errors import UserError
+
+if TYPE_CHECKING:
+    from fewshot.config import ExperimentConfig
+
+Handler = Callable[[argparse.Namespace], int]
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it resumes at the last checkpoint.",
+    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it resumes.",
+    errno.EFBIG: "A file grew over the allowed size. Raise the limit (ulimit -f), then give the same command again: it resumes.",
+    errno.EACCES: "Permission denied. Choose a folder that you may write to with --out, or change its permissions.",
+    errno.EROFS: "The file system is read-only. Choose another folder with --out.",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; returns the exit code of the process."""
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if any(text.startswith("-") or "=" not in text for text in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # argparse stops collecting positionals at the first option: `train EXP --out F seed=1` leaves seed=1 over
+        options.overrides = [*options.overrides, *rest]
+    handler: Handler = options.handler
+    try:
+        return handler(options)
+    except UserError as error:
+        return _fail(str(error))
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        return _fail(_DISK_ERRORS[error.errno] + where)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return 130
+
+
+# --------------------------------------------------------------------------- commands
+
+
+def _run(options: argparse.Namespace) -> int:
+    config, folder = _training_inputs(options)
+    _write_data_if_absent(config)
+    _train_in(config, folder)
+    _evaluate_in(config, folder, again=False)
+    _print_results(folder)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    config, folder = _training_inputs(options)
+    _write_data_if_absent(config)
+    checkpoint = _train_in(config, folder)
+    print(f"Checkpoint: {checkpoint}\nNext: {_program()} evaluate {folder}")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from fewshot.run_folder import read_run
+
+    folder: Path = options.run
+    config = read_run(folder, options.overrides)
+    _start_logging()
+    _write_data_if_absent(config)
+    _evaluate_in(config, folder, again=True)
+    _print_results(folder)
+    return 0
+
+
+def _data_glyphs(options: argparse.Namespace) -> int:
+    from episodes.glyphs import write_glyphs
+    from episodes.glyphs.config import GlyphsConfig
+    from fewshot.config import check_section
+    from fewshot.config_yaml import Document, merge, parse_override
+
+    document = Document({}, {})
+    for text in options.overrides:
+        document = merge(document, parse_override(text))
+    config = check_section(GlyphsConfig, document, "The generator's config")
+    _start_logging()
+    write_glyphs(options.out, config=config, workers=options.workers)
+    print(f"Mini-Ref-Glyphs lies in {options.out}")
+    return 0
+
+
+def _data_check(options: argparse.Namespace) -> int:
+    from episodes.check import check_benchmark
+
+    report = check_benchmark(options.root)
+    print(json.dumps(report.as_json(), indent=2) if options.json else report.as_table())
+    return 1 if report.stops_training else 0
+
+
+def _episodes(options: argparse.Namespace) -> int:
+    from episodes.readers.ytvos import read_ytvos
+    from episodes.sampling import EpisodeSampler, manifest, manifest_hash
+    from fewshot.config import load_config
+
+    config = load_config(options.experiment, options.overrides)
+    _write_data_if_absent(config)
+    values = config.episodes.model_dump(exclude={"name_shuffle"})
+    shuffle = config.episodes.name_shuffle if options.split == "train" else 0.0
+    catalog = read_ytvos(config.data.root)
+    sampler = EpisodeSampler(catalog, split=options.split, seed=config.seed, name_shuffle=shuffle, **values)
+    items = manifest([sampler[index] for index in range(options.count)])
+    for item in items[: options.show]:
+        print(json.dumps(item))
+    print(f"{options.split}: {len(items)} episodes, manifest sha256 {manifest_hash(items)}")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> int:
+    from fewshot.config import load_config, to_yaml
+
+    print(to_yaml(load_config(options.experiment, options.overrides)), end="")
+    return 0
+
+
+# --------------------------------------------------------------------------- steps that commands share
+
+
+def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Path]:
+    from fewshot.config import load_config
+    from fewshot.run_folder import open_run
+
+    config = load_config(options.experiment, options.overrides)
+    folder: Path = options.out or Path("runs") / config.name
+    open_run(config, folder)
+    _start_logging()
+    return config, folder
+
+
+def _train_in(config: ExperimentConfig, folder: Path) -> Path:
+    from fewshot.trainer import train
+
+    return train(config, folder)
+
+
+def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
+    from fewshot.checkpoint import best
+    from fewshot.report import write_report
+    from fewshot.run_folder import is_evaluated, mark_evaluated
+
+    checkpoint = best(folder)
+    if again or not is_evaluated(folder, config, checkpoint.name):
+        from fewshot.evaluator import evaluate_run
+
+        evaluate_run(folder, config)
+        write_report(folder)
+        mark_evaluated(folder, config, checkpoint.name)
+
+
+def _write_data_if_absent(config: ExperimentConfig) -> None:
+    """The embedded benchmark writes itself; any other data must be there (the reader says what it misses)."""
+    if config.data.glyphs is None or config.data.root.exists():
+        return
+    from episodes.glyphs import write_glyphs
+
+    write_glyphs(config.data.root, config=config.data.glyphs, workers=os.cpu_count() or 1)
+
+
+def _print_results(folder: Path) -> None:
+    from fewshot.report import results_table
+
+    print(results_table(folder))
+    for name, meaning in (
+        ("report.md", "report"),
+        ("summary.json", "all rows of the table"),
+        ("records.csv", "one row for each seed, class, video, expression"),
+        ("overlays", "support with mask, query frames, truth, prediction"),
+        ("metrics.jsonl", "losses and validation"),
+        ("config.yaml", "the resolved experiment"),
+    ):
+        print(f"{folder / name!s:40} {meaning}")
+    print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {folder / 'tb'}")
+
+
+def _start_logging() -> None:
+    from fewshot.runlog import start_logging
+
+    start_logging(logging.INFO)
+
+
+def _fail(message: str) -> int:
+    print("Error: " + " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _program() -> str:
+    return "python run.py"
+
+
+# --------------------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
+        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found stopping problems, "
+        "2 wrong input or full disk, 130 interrupted.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", _run, "write the data if absent, train, evaluate, report", "run experiments/demo.yaml")
+    _experiment_arguments(run)
+    _out_argument(run)
+
+    train = _command(commands, "train", _train, "meta-train on the base classes", "train experiments/demo.yaml train.steps=500")
+    _experiment_arguments(train)
+    _out_argument(train)
+
+    evaluate = _command(
+        commands, "evaluate", _evaluate, "score a trained run on its novel classes", "evaluate runs/demo evaluate.shots=[1,5]"
+    )
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
+    _override_argument(evaluate)
+
+    data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
+    kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    glyphs = _command(kinds, "glyphs", _data_glyphs, "write the embedded benchmark", "data glyphs data/glyphs seed=1")
+    glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
+    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one for each CPU)")
+    _override_argument(glyphs)
+    check = _command(kinds, "check", _data_check, "list every problem of a benchmark folder", "data check data/glyphs --json")
+    check.add_argument("root", type=Path, metavar="ROOT", help="benchmark folder (Mini-Ref-YouTube-VOS layout)")
+    check.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    episodes = _command(
+        commands, "episodes", _episodes, "show the episodes that training would see", "episodes experiments/demo.yaml --split val"
+    )
+    _experiment_arguments(episodes)
+    episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
+    episodes.add_argument("--count", type=int, default=1000, help="episodes in the manifest (default: 1000)")
+    episodes.add_argument("--show", type=int, default=3, help="episodes to print (default: 3)")
+
+    config = _command(commands, "config", _config, "print the resolved experiment", "config experiments/demo.yaml seed=3")
+    _experiment_arguments(config)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, handler: Handler, purpose: str, example: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=textwrap.dedent(f"example:\n  {_program()} {example}"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", type=Path, metavar="EXP", help="experiment file, e.g. experiments/demo.yaml")
+    _override_argument(parser)
+
+
+def _override_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value, e.g. train.steps=500 (YAML value)")
+
+
+def _out_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)")

@@ -1,0 +1,149 @@
+"""ExperimentConfig: everything that decides a run, checked once at load. Importable without torch.
+
+A value is read from YAML (`config_yaml`), laid over by `key=value` overrides, and checked strictly: `"10"` or `true` is no
+number. The resolved config is written into the run folder and is itself a valid experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from episodes.config import AugmentConfig, SamplerConfig
+from episodes.errors import ConfigError
+from episodes.glyphs.config import GlyphsConfig
+from fewshot.config_errors import explain
+from fewshot.config_yaml import Document, dump, load_document, merge, parse_override
+from models.config import ModelConfig
+
+SectionT = TypeVar("SectionT", bound=BaseModel)
+Shots = Annotated[int, Field(ge=1, le=64)]
+
+
+class Section(BaseModel):
+    """A part of an experiment: unknown keys are refused, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """Which benchmark, and how its pictures are prepared."""
+
+    root: Path = Field(description="Folder of the benchmark (Mini-Ref-YouTube-VOS layout), relative to the working folder.")
+    short_side: int = Field(256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled.")
+    glyphs: GlyphsConfig | None = Field(
+        None, description="Write the embedded benchmark with these values to `root` when it is absent; null for any other data."
+    )
+    augment: AugmentConfig | None = Field(
+        None, description="How training clips are changed; null keeps them as they are, so that trunk features can be kept."
+    )
+    cache: Path | None = Field(
+        Path("cache"), description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time."
+    )
+
+
+class LearnerConfig(Section):
+    """How a trained model takes in the support set of a new class."""
+
+    name: Literal["conditioning", "finetune"] = Field(
+        "conditioning", description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set."
+    )
+    steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set (finetune).")
+    learning_rate: float = Field(1e-4, gt=0, description="Step size of these gradient steps (finetune).")
+    scope: str = Field("head", description="Part of the head that these steps change (finetune): `head` is all of it.")
+
+
+class TrainConfig(Section):
+    """Meta-training on the base classes."""
+
+    steps: int = Field(1000, ge=1, description="Optimiser steps.")
+    batch_episodes: int = Field(8, ge=1, description="Episodes of one step, over all processes together.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(5e-4, ge=0, description="Weight decay of AdamW; biases and norms have none.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of the whole gradient.")
+    warmup_steps: int = Field(50, ge=0, description="Steps in which the learning rate rises linearly from 0.")
+    schedule: Literal["cosine", "constant", "step"] = Field(
+        "cosine", description="After the warm-up: cosine to 0, constant, or x 0.1 after 1/2 and 5/6 of the steps."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Number format of the forward pass; weights stay fp32.")
+    workers: int = Field(0, ge=0, le=256, description="Processes that load episodes; 0 loads in the training process.")
+    threads: int = Field(2, ge=0, le=1024, description="CPU threads of torch; 0 leaves torch's own choice.")
+    validate_every: int = Field(200, ge=0, description="Steps between validations on held-out base-class videos; 0 = never.")
+    validation_episodes: int = Field(48, ge=1, description="Episodes of one validation; always the same ones.")
+    checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")
+    keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints kept; the best one stays besides.")
+    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl and the progress display.")
+
+
+class EvaluateConfig(Section):
+    """Which rows the results table has, and on which draws they stand."""
+
+    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="Seeds of the support draws.")
+    shots: tuple[Shots, ...] = Field((1, 5), min_length=1, description="Numbers of support clips, each a part of the table.")
+    scoring: tuple[Literal["paper", "davis"], ...] = Field(
+        ("paper", "davis"), min_length=1, description="`paper`: pooled frames at short side 360; `davis`: by sequence, original size."
+    )
+    methods: tuple[str, ...] = Field(
+        ("prototype", "cma", "cma+finetune"), min_length=1, description="Rows: prototype (training-free), the trained model, adapted."
+    )
+    controls: tuple[str, ...] = Field(
+        ("support_wrong_class", "support_none", "text_wrong_object"), description="Controls of the trained model; [] for none."
+    )
+    max_queries_per_class: int | None = Field(
+        None, ge=1, description="Queries of each class and seed, drawn deterministically; null = all of them."
+    )
+    chunk_frames: int = Field(10, ge=1, description="Query frames that pass the network together; longer clips are linked.")
+    save_overlays: int = Field(8, ge=0, description="Queries drawn as overlay pictures.")
+    bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
+
+
+class ExperimentConfig(Section):
+    """One experiment; the file `experiments/NAME.yaml` after `extends` and overrides."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder is runs/NAME.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights and of all training episodes.")
+    data: DataConfig = Field(description="The benchmark.")
+    episodes: SamplerConfig = Field(SamplerConfig(), description="Training episodes.")
+    model: ModelConfig = Field(ModelConfig(), description="The network.")
+    learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
+    train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
+    evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Evaluation on the novel classes.")
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """The experiment in file `path` with `key=value` overrides, checked. Raises ConfigError."""
+    document = load_document(Path(path))
+    for text in overrides:
+        document = merge(document, parse_override(text))
+    return check_section(ExperimentConfig, document, str(path))
+
+
+def check_section(model: type[SectionT], document: Document, source: str) -> SectionT:
+    """`document` as a checked value of the pydantic class `model`; every fault is named in one ConfigError."""
+    try:
+        # JSON mode is pydantic's strict mode for plain files: "10" is no number, but a string is a path.
+        return model.model_validate_json(json.dumps(document.values), strict=True)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, document, source)) from error
+
+
+def plain(config: BaseModel) -> dict[str, Any]:
+    """The config as plain YAML values, by the names that files use."""
+    values: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    return values
+
+
+def to_yaml(config: BaseModel) -> str:
+    """YAML text; `load_config` of it gives an equal config."""
+    return dump(plain(config))
+
+
+def config_hash(config: BaseModel) -> str:
+    """SHA-256 (hex) of the canonical JSON of all values: equal configs have equal hashes."""
+    text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""The two verbs that trainer, evaluator and predictor know of a learner."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from episodes.types import ClipBatch, Episode
+from models.network import Encoded, FewShotRVOS, Head, SupportMemory
+from models.objective import objective
+
+
+class Learner(ABC):
+    """Takes in a support set (`adapt`), and leaves the meta-gradient of an episode in `.grad` (`backward`)."""
+
+    def __init__(self, network: FewShotRVOS, chunk_frames: int = 10) -> None:
+        self.network = network
+        self.chunk_frames = chunk_frames
+
+    @abstractmethod
+    def adapt(self, support: ClipBatch) -> Predictor:
+        """The K support clips of one episode -> what segments queries of that episode. The network is left unchanged."""
+
+    def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
+        """Adds the gradient of `scale` times the mean loss of these episodes to `.grad`; returns the loss terms.
+
+        The mean is over the episodes of this batch. Conditioning on the support is what every learner starts from, so
+        it is the default here; gradient meta-learners replace it.
+        """
+        prediction = self.network(episode.support, episode.query, episode.shots)
+        terms = objective(prediction, episode.query, self.network.config.loss)
+        (terms["total"] * scale).backward()
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+
+class Predictor:
+    """A head that has taken in one support set. Support and words are encoded once, whatever the query's length."""
+
+    def __init__(self, network: FewShotRVOS, head: Head, support: Encoded, chunk_frames: int) -> None:
+        self.network = network
+        self.head = head
+        self.support = support
+        self.chunk_frames = chunk_frames
+        self._memories: dict[tuple[int, int], SupportMemory] = {}
+
+    def _memory(self, size: tuple[int, int]) -> SupportMemory:
+        if size not in self._memories:
+            self._memories[size] = self.head.remember(self.support, len(self.support.masks), size)
+        return self._memories[size]
+
+    @torch.no_grad()
+    def predict(self, query: ClipBatch) -> Tensor:
+        """N query clips of any length -> mask probabilities (N, T, H, W) at the padded picture size.
+
+        Frames pass the network in chunks. A query index means the same trajectory in all chunks, so the one with the
+        best mean score over the whole clip is followed throughout. Published: chosen anew in every chunk.
+        """
+        self.head.eval()
+        n, t, h, w = query.masks.shape
+        memory = self._memory((h, w)).expand(n)
+        scores, masks = [], []
+        for start in range(0, t, self.chunk_frames):
+            chunk = self.network.trunk(query.take_frames(slice(start, start + self.chunk_frames)))
+            score, mask = self.head.decode(chunk, memory).candidates()
+            scores.append(score.float())
+            masks.append(mask.float())
+        best = torch.cat(scores, dim=1).mean(dim=1).argmax(dim=-1)  # (N,)
+        chosen = torch.cat(masks, dim=1)[torch.arange(n, device=best.device), :, best]
+        logits = F.interpolate(chosen, size=(h, w), mode="bilinear", align_corners=False)
+        return (logits.sigmoid() * query.valid[:, None]).float()

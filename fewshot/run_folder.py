@@ -1,0 +1,88 @@
+"""What a run folder says about itself: the config it belongs to, and which evaluation it already holds."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from episodes.errors import ConfigError
+from fewshot.config import ExperimentConfig, config_hash, load_config, plain, to_yaml
+
+CONFIG = "config.yaml"
+_EVALUATED = "evaluated.json"
+# Values that may change between two starts of one run, because the weights do not depend on them.
+_FREE = {
+    ("name",),
+    ("learner",),
+    ("evaluate",),
+    ("data", "root"),
+    ("data", "cache"),
+    *(("train", key) for key in ("workers", "threads", "log_every", "checkpoint_every", "keep_checkpoints")),
+}
+
+
+def open_run(config: ExperimentConfig, folder: Path) -> None:
+    """Create the run folder, or take up an existing one of the same experiment; writes its config.yaml.
+
+    Raises ConfigError when the folder belongs to a training that differs.
+    """
+    stored = folder / CONFIG
+    if stored.is_file():
+        differences = _differences(plain(load_config(stored)), plain(config))
+        if differences:
+            raise ConfigError(
+                f"{folder} holds a run of other values: {'; '.join(differences)}. "
+                "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty and holds no {CONFIG}, so it is no run folder. Choose another with --out.")
+    elif folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(stored, to_yaml(config))
+
+
+def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
+    """The config of a run folder with `key=value` overrides. Raises ConfigError when it is none."""
+    stored = folder / CONFIG
+    if not stored.is_file():
+        raise ConfigError(f"{folder} is no run folder: it holds no {CONFIG}. Train first, for example: python run.py train EXP.")
+    return load_config(stored, overrides)
+
+
+def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> bool:
+    """True when summary.json in the folder stems from exactly this config and checkpoint."""
+    if not (folder / _EVALUATED).is_file() or not (folder / "summary.json").is_file():
+        return False
+    found: dict[str, str] = json.loads((folder / _EVALUATED).read_text(encoding="utf-8"))
+    return found == _evaluation(config, checkpoint)
+
+
+def mark_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> None:
+    """Note that summary.json belongs to this config and checkpoint. Call it when the evaluation has ended."""
+    write_text(folder / _EVALUATED, json.dumps(_evaluation(config, checkpoint), indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or nothing: beside it first, then renamed over it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
+    return {"config": config_hash(config), "checkpoint": checkpoint}
+
+
+def _differences(old: Any, new: Any, key: tuple[str, ...] = ()) -> list[str]:
+    if key in _FREE or old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict):
+        inner = (_differences(old.get(name), new.get(name), (*key, name)) for name in sorted({*old, *new}))
+        return [sentence for found in inner for sentence in found]
+    return [f"{'.'.join(key)} was {old!r} and is now {new!r}"]

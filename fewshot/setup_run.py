@@ -1,0 +1,61 @@
+"""What training and evaluation build from a config alike: catalog, network, cached features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from episodes.catalog import VideoCatalog
+from episodes.readers.ytvos import read_ytvos
+from fewshot.config import ExperimentConfig
+from fewshot.features import FeatureStore, encoder_fingerprint
+from fewshot.randomness import INITIAL_WEIGHTS, torch_randomness
+from models.network import FewShotRVOS
+
+log = logging.getLogger(__name__)
+
+
+def build_network(config: ExperimentConfig) -> FewShotRVOS:
+    """The network with initial weights that depend on the experiment's seed alone."""
+    with torch_randomness(config.seed, INITIAL_WEIGHTS):
+        return FewShotRVOS(config.model)
+
+
+def open_catalog(config: ExperimentConfig) -> VideoCatalog:
+    catalog = read_ytvos(config.data.root)
+    for note in catalog.notes:
+        log.info("%s: %s", config.data.root, note)
+    return catalog
+
+
+def cached_features(
+    config: ExperimentConfig, catalog: VideoCatalog, network: FewShotRVOS, device: torch.device | str
+) -> FeatureStore | None:
+    """Trunk features of all frames of the benchmark, computed where they are missing; None if the config caches nothing."""
+    if config.data.cache is None:
+        return None
+    image = network.trunk.image
+    store = FeatureStore(config.data.cache, encoder_fingerprint(image), config.data.short_side)
+    done = store.fill(_all_frames(catalog), image, device, _logged_progress(sum(len(v.frames) for v in catalog.videos.values())))
+    if done:
+        log.info("trunk features of %d frames computed and kept in %s", done, store.folder)
+    return store
+
+
+def _all_frames(catalog: VideoCatalog) -> Iterable[Path]:
+    return (video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames)
+
+
+def _logged_progress(total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(frames: int) -> None:
+        nonlocal done
+        if done // 500 != (done + frames) // 500:
+            log.info("trunk features: %d of %d frames", done + frames, total)
+        done += frames
+
+    return advance

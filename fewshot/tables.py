@@ -1,0 +1,70 @@
+"""Results as tables: aligned text for a terminal, Markdown for a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot.summary import Summary, SummaryRow, read_summary
+
+Cells = Sequence[Sequence[str]]
+
+
+def results_table(source: Summary | Path) -> str:
+    """All rows of a summary, or of the summary.json in a run folder, as plain text, one block for each scoring."""
+    summary = read_summary(source / "summary.json") if isinstance(source, Path) else source
+    blocks = []
+    for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
+        rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]
+        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", "seeds", "seconds")
+        body = [
+            (
+                *(row.method, str(row.shots), row.control or "-"),
+                *(points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high)),
+                *(str(row.seeds), f"{row.seconds:.1f}"),
+            )
+            for row in rows
+        ]
+        title = f"Group {group}, novel classes, {scoring} scoring (points, 0-100)"
+        blocks.append(f"{title}\n{text_table(head, body)}")
+    notes = [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
+    notes += [f"Support list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
+    return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
+
+
+def points(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.1f}"
+
+
+def interval(low: float, high: float, form: str = ".1f") -> str:
+    return f"[{low:{form}}, {high:{form}}]"
+
+
+def label(row: SummaryRow) -> str:
+    """Method and shots in a few characters, for the head of a column."""
+    return f"{row.method} {row.shots}-shot"
+
+
+def text_table(head: Sequence[str], body: Cells) -> str:
+    """Columns aligned by spaces: words to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
+    numeric = [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
+    lines = []
+    for row in (head, ["-" * width for width in widths], *body):
+        cells = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def markdown_table(head: Sequence[str], body: Cells) -> str:
+    numeric = [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
+    rule = ["---:" if right else "---" for right in numeric]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *body))
+
+
+def _is_numeric(cell: str) -> bool:
+    return cell in ("", "-") or cell[0] in "+-[.0123456789"

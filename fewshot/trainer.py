@@ -1,0 +1,236 @@
+"""Meta-training: episodes of base classes, one optimiser step after another, resumable at any of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from episodes.catalog import VideoCatalog
+from episodes.dataset import EpisodeDataset, collate
+from episodes.errors import TrainingError
+from episodes.sampling import EpisodeSampler
+from episodes.types import Episode
+from fewshot.checkpoint import latest, load_checkpoint, save_checkpoint
+from fewshot.config import ExperimentConfig
+from fewshot.features import FeatureStore
+from fewshot.learners import Learner, build_learner
+from fewshot.optim import build_optimizer, learning_rate
+from fewshot.randomness import TRAINING_STEP, torch_randomness
+from fewshot.runlog import RunLog
+from fewshot.setup_run import build_network, cached_features, open_catalog
+from fewshot.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def train(config: ExperimentConfig, run_folder: Path) -> Path:
+    """Train to the last step, from the run folder's latest checkpoint if it has one; returns the last checkpoint.
+
+    Ctrl-C saves a checkpoint of the last finished step before it goes on to the caller. Raises UserError subclasses for
+    bad input and `TrainingError` if a loss or gradient is not finite.
+    """
+    return Trainer(config, run_folder).run()
+
+
+@dataclass
+class StepResult:
+    """What one optimiser step reports."""
+
+    losses: dict[str, float]
+    grad_norm: float
+    rate: float
+
+
+class Trainer:
+    """Holds what a step needs; `step` is the whole algorithm."""
+
+    def __init__(self, config: ExperimentConfig, run_folder: Path) -> None:
+        self.config = config
+        self.run_folder = run_folder
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        precision = "no" if config.train.precision == "fp32" else config.train.precision
+        self.accelerator = Accelerator(mixed_precision=precision)
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        if config.train.batch_episodes % self.world:
+            raise TrainingError(
+                f"train.batch_episodes = {config.train.batch_episodes} cannot be split over {self.world} processes; "
+                "give a multiple"
+            )
+        catalog = open_catalog(config)
+        self.sampler = build_sampler(config, catalog, "train")
+        validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
+        self.network = build_network(config).to(self.accelerator.device)
+        self.learner: Learner = build_learner(config.learner, self.network, config.evaluate.chunk_frames)
+        self.optimizer = build_optimizer(self.network.head, config.train)
+        features = self._features(catalog)
+        self.dataset = EpisodeDataset(
+            catalog, self.sampler, short_side=config.data.short_side, features=features, augment=config.episodes.augment
+        )
+        self.validation = None
+        if validation_sampler is not None:
+            size = config.data.short_side
+            episodes = EpisodeDataset(catalog, validation_sampler, short_side=size, features=features)
+            pictures = EpisodeDataset(catalog, validation_sampler, short_side=size)
+            self.validation = Validation(episodes, pictures, config.train.validation_episodes)
+
+    def _features(self, catalog: VideoCatalog) -> FeatureStore | None:
+        """One process fills the cache, then all read it."""
+        with self.accelerator.main_process_first():
+            return cached_features(self.config, catalog, self.network, self.accelerator.device)
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self, number: int, episodes: Episode) -> StepResult:
+        """Optimiser step `number` (from 0) on this process's share of the step's episodes."""
+        share = len(episodes.specs) / self.config.train.batch_episodes
+        rate = learning_rate(number, self.config.train)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.train()
+        with torch_randomness(self.config.seed, TRAINING_STEP, number, self.rank), self.accelerator.autocast():
+            losses = self.learner.backward(episodes.to(self.accelerator.device), share)
+        self._average_gradients()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
+        self._refuse_non_finite(number, episodes, losses, norm)
+        self.optimizer.step()
+        return StepResult(losses, norm, rate)
+
+    def _average_gradients(self) -> None:
+        """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean."""
+        if self.world == 1:
+            return
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gathered = self.accelerator.reduce(parameter.grad, reduction="sum")
+                assert isinstance(gathered, Tensor)
+                parameter.grad.copy_(gathered)
+
+    def _refuse_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if not bad and math.isfinite(norm):
+            return
+        drawn = "; ".join(f"index {s.index}: class {s.category}, query video {s.query.video}" for s in episodes.specs)
+        raise TrainingError(
+            f"step {number}: {'loss ' + ', '.join(bad) if bad else 'gradient norm'} is not finite, so the weights were left as "
+            f"they are. Episodes of split train, seed {self.config.seed}: {drawn}. Lower train.learning_rate, or use "
+            "train.precision=fp32; the last checkpoint is intact"
+        )
+
+    # ------------------------------------------------------------------ the run around it
+
+    def run(self) -> Path:
+        start = self._resume()
+        steps = self.config.train.steps
+        if start >= steps:
+            log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
+            found = latest(self.run_folder)
+            assert found is not None
+            return found
+        done, score = start, None
+        with RunLog(self.run_folder, self.config, start_step=start, total_steps=steps, main=self.rank == 0) as runlog:
+            try:
+                for number, episodes in zip(range(start, steps), self._batches(start), strict=True):
+                    result = self.step(number, episodes)
+                    done, score = number + 1, None
+                    self._report(runlog, done, result)
+                    if self.validation is not None and self._due(done, self.config.train.validate_every):
+                        score = self._validate(runlog, done)
+                    if self._due(done, self.config.train.checkpoint_every):
+                        self._save(done, score)
+            except KeyboardInterrupt:
+                if done > start:
+                    log.info("interrupted: saving step %d", done)
+                    self._save(done, score)
+                raise
+        found = latest(self.run_folder)
+        assert found is not None
+        return found
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.config.train.steps or (every > 0 and done % every == 0)
+
+    def _batches(self, start: int) -> Iterator[Episode]:
+        """This process's slice of the episodes of each step; the same list for any number of workers."""
+        size = self.config.train.batch_episodes
+        slices = [
+            list(range(step * size + self.rank, (step + 1) * size, self.world))
+            for step in range(start, self.config.train.steps)
+        ]
+        workers = self.config.train.workers
+        return iter(
+            DataLoader(
+                self.dataset,
+                batch_sampler=slices,
+                num_workers=workers,
+                collate_fn=collate,
+                prefetch_factor=2 if workers else None,
+                multiprocessing_context="forkserver" if workers else None,
+            )
+        )
+
+    def _report(self, runlog: RunLog, done: int, result: StepResult) -> None:
+        if self._due(done, self.config.train.log_every) or done == 1:
+            scalars = {f"loss/{name}": value for name, value in result.losses.items()}
+            runlog.scalars(done, {**scalars, "train/grad_norm": result.grad_norm, "train/learning_rate": result.rate})
+        runlog.progress(done, loss=result.losses["total"])
+
+    def _validate(self, runlog: RunLog, done: int) -> float:
+        assert self.validation is not None
+        began = time.perf_counter()
+        scores, overlay = self.validation.run(self.learner, self.accelerator.device)
+        scalars = {"validation/J": scores.J, "validation/F": scores.F, "validation/JF": scores.JF}
+        runlog.scalars(done, {**scalars, "validation/seconds": time.perf_counter() - began})
+        runlog.image(done, "validation/episode", overlay)
+        log.info("step %d: validation J %.1f  F %.1f  J&F %.1f", done, scores.J, scores.F, scores.JF)
+        return scores.JF
+
+    def _save(self, done: int, score: float | None) -> None:
+        if self.rank == 0:
+            save_checkpoint(
+                self.run_folder,
+                done,
+                model_state=self.network.head.state_dict(),
+                optimizer=self.optimizer,
+                extra={"step": done, "experiment": self.config.name},
+                score=score,
+                keep=self.config.train.keep_checkpoints,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> int:
+        folder = latest(self.run_folder)
+        if folder is None:
+            return 0
+        extra = load_checkpoint(folder, model=self.network.head, optimizer=self.optimizer)
+        log.info("resumed %s at step %d", folder, extra["step"])
+        return int(extra["step"])
+
+
+def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -> EpisodeSampler:
+    """The episodes of this experiment for split "train" or "val"."""
+    episodes = config.episodes
+    return EpisodeSampler(
+        catalog,
+        group=config.data.group,
+        split=split,
+        seed=config.seed,
+        shots=episodes.shots,
+        support_frames=episodes.support_frames,
+        query_frames=episodes.query_frames,
+        name_shuffle=episodes.name_shuffle if split == "train" else 0.0,
+        validation_videos=episodes.validation_videos,
+    )

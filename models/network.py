@@ -1,0 +1,323 @@
+"""FewShotRVOS: a frozen trunk encodes clips; a trainable head relates query and support and decodes masks.
+
+Letters: N clips, B episodes, K shots, S support frames a clip, T query frames, Q object queries, L words, C hidden.
+The trunk runs once for each clip, without gradients; learners adapt the head alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from episodes.types import ClipBatch, Pyramid
+from models.affinity import CrossModalAffinity, LevelMemory, pretransform
+from models.backbone import ImageEncoder
+from models.config import ModelConfig
+from models.decoder import DecoderOutput, QueryDecoder
+from models.deformable import DeformableEncoder
+from models.dense_head import DenseMaskHead, PriorGate
+from models.fusion import TextFusion
+from models.mask_head import CrossModalFPN, DynamicMaskHead
+from models.positions import sine_1d, sine_2d, sine_time
+from models.prior import AffinityPrior, PriorMemory
+from models.text import TextEncoder
+
+
+@dataclass
+class Encoded:
+    """N clips as the trunk sees them: everything that the head reads, all without gradient."""
+
+    pyramid: Pyramid
+    masks: Tensor  # (N, T, H, W) bool; only those of the support are ever read by the head
+    valid: Tensor  # (N, H, W) bool
+    times: Tensor  # (N, T)
+    words: Tensor  # (N, L, D)
+    word_valid: Tensor  # (N, L) bool
+    sentence: Tensor  # (N, D)
+
+    def _map(self, function: Callable[[Tensor], Tensor], names: tuple[str, ...]) -> Encoded:
+        changed = {name: function(getattr(self, name)) for name in names}
+        return replace(self, pyramid=self.pyramid.map(function), **changed)
+
+    def select(self, clips: list[int]) -> Encoded:
+        """The clips with these positions."""
+        return self._map(lambda x: x[clips], ("masks", "valid", "times", "words", "word_valid", "sentence"))
+
+    def take_frames(self, frames: list[int]) -> Encoded:
+        """The frames at these positions of every clip."""
+        return self._map(lambda x: x[:, frames], ("masks", "times"))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.masks.shape[-2], self.masks.shape[-1]
+
+
+@dataclass
+class SupportMemory:
+    """What the head keeps of a support set, for query pictures of one size."""
+
+    levels: list[LevelMemory]
+    prior: PriorMemory | None
+
+    def expand(self, batch: int) -> SupportMemory:
+        """One episode's memory for `batch` query clips (views, no copies)."""
+        return SupportMemory(
+            [level.expand(batch) for level in self.levels], None if self.prior is None else self.prior.expand(batch)
+        )
+
+
+@dataclass
+class Prediction:
+    """All outputs, at stride 4 of the padded picture; `queries` and `masks` are None for the head `dense`."""
+
+    queries: DecoderOutput | None
+    masks: list[Tensor] | None  # for each decoder layer (B, T, Q, H / 4, W / 4) logits
+    dense: Tensor | None  # (B, T, H / 4, W / 4) logits
+    prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds
+
+    def candidates(self) -> tuple[Tensor, Tensor]:
+        """Scores (B, T, Q) and mask logits (B, T, Q, h4, w4) of the last layer; one candidate for the head `dense`."""
+        if self.queries is None or self.masks is None:
+            assert self.dense is not None
+            return torch.zeros_like(self.dense[:, :, :1, 0]), self.dense[:, :, None]
+        masks = self.masks[-1]
+        scores = self.queries.logits[-1, ..., 0].sigmoid()
+        return rearrange(scores, "(b t) q -> b t q", b=masks.shape[0]), masks
+
+
+class Trunk(nn.Module):
+    """Frozen encoders. In no optimiser group, never in a checkpoint, always in eval mode."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.image = ImageEncoder(config.image_encoder, config.pretrained)
+        self.text = TextEncoder(config.text_encoder, config.pretrained)
+
+    @torch.no_grad()
+    def forward(self, clips: ClipBatch) -> Encoded:
+        if clips.features is not None:
+            pyramid = clips.features.map(Tensor.float)
+        else:
+            assert clips.frames is not None
+            pyramid = self.image(clips.frames)
+        words, word_valid, sentence = self.text(clips.texts)
+        return Encoded(pyramid, clips.masks, clips.valid, clips.times, words, word_valid, sentence)
+
+
+class TextProjection(nn.Module):
+    """Linear to C, LayerNorm, dropout; the same layer for words and sentence. Published: eps 1e-12, dropout 0.1."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.norm(self.linear(x)))
+
+
+class Head(nn.Module):
+    """Everything that is trained: projections, fusion, affinity, transformer, mask heads."""
+
+    def __init__(self, config: ModelConfig, channels: dict[int, int], text_dim: int) -> None:
+        super().__init__()
+        self.config = config
+        c = config.hidden
+        self.project = nn.ModuleDict({str(s): self._projection(s, channels, c) for s in config.levels})
+        self.project_text = TextProjection(text_dim, c, config.dropout)
+        self.fusion = TextFusion(c, config.heads, config.fusion)
+        self.affinity = CrossModalAffinity(
+            c, config.dropout, config.affinity.stages, config.affinity.support_frames, config.affinity.background
+        )
+        if config.affinity.prior:
+            self.prior = AffinityPrior(
+                channels[16], channels[32], config.affinity.prior_hidden, config.affinity.prior_dim
+            )
+            self.prior_gate = PriorGate(c)
+        self.encoder = DeformableEncoder(
+            c, config.heads, len(config.levels), config.points, config.ffn, config.encoder_layers, config.dropout
+        )
+        self.fpn = CrossModalFPN(
+            c,
+            config.heads,
+            config.ffn,
+            config.dropout,
+            channels=channels,
+            memory_strides=tuple(s for s in config.levels if s <= 32),
+            fine_width=config.mask.fine_width,
+            vl_strides=config.mask.vl_strides,
+            mask_dim=config.mask.mask_dim,
+        )
+        if config.mask.head != "dense":
+            self.decoder = QueryDecoder(
+                c,
+                config.heads,
+                len(config.levels),
+                config.points,
+                config.ffn,
+                config.decoder_layers,
+                config.dropout,
+                config.queries,
+                config.query_mode,
+            )
+            self.dynamic = DynamicMaskHead(c, config.mask.mask_dim)
+        if config.mask.head == "hybrid":
+            # Starts at zero: the residual of untrained queries would drown the dense logits.
+            self.residual_scale = nn.Parameter(torch.zeros(()))
+        if config.mask.head != "query":
+            self.dense = DenseMaskHead(config.mask.mask_dim, config.affinity.prior)
+        for prefix in config.freeze:
+            self.scope(prefix).requires_grad_(False)
+
+    @staticmethod
+    def _projection(stride: int, channels: dict[int, int], hidden: int) -> nn.Sequential:
+        if stride == 64:
+            conv = nn.Conv2d(channels[32], hidden, 3, stride=2, padding=1)
+        else:
+            conv = nn.Conv2d(channels[stride], hidden, 1)
+        nn.init.xavier_uniform_(conv.weight)
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        return nn.Sequential(conv, nn.GroupNorm(32, hidden))
+
+    def scope(self, name: str) -> nn.Module:
+        """The part of the head with this dotted name; `head` is all of it. Raises ValueError naming the parts there are."""
+        if name == "head":
+            return self
+        try:
+            return self.get_submodule(name)
+        except AttributeError:
+            known = ", ".join(["head", *dict(self.named_children())])
+            raise ValueError(f"the head has no part {name!r}; its parts are {known}") from None
+
+    # ------------------------------------------------------------------ shared by query and support
+
+    def _levels(self, pyramid: Pyramid) -> list[Tensor]:
+        """Projected features (N, T, C, h, w), one for each level."""
+        n = pyramid.f32.shape[0]
+        levels = []
+        for stride in self.config.levels:
+            raw = getattr(pyramid, f"f{min(stride, 32)}")
+            projected = self.project[str(stride)](rearrange(raw, "n t c h w -> (n t) c h w"))
+            levels.append(rearrange(projected, "(n t) c h w -> n t c h w", n=n))
+        return levels
+
+    def _positions(self, valid: Tensor, times: Tensor) -> Tensor:
+        """valid (N, h, w) -> (N, T, C, h, w): sine of the place, and of the time where the config asks for it."""
+        place = sine_2d(valid, self.config.hidden)[:, None]
+        if not self.config.spacetime:
+            return place.expand(-1, times.shape[1], -1, -1, -1)
+        return place + sine_time(times, self.config.hidden)[..., None, None]
+
+    def _fuse(self, feature: Tensor, positions: Tensor, words: Tensor, word_positions: Tensor, valid: Tensor) -> Tensor:
+        return self.fusion(feature, words, word_positions, valid, positions if self.config.spacetime else None)
+
+    # ------------------------------------------------------------------ support and query
+
+    def remember(self, support: Encoded, shots: int, size: tuple[int, int]) -> SupportMemory:
+        """B K support clips, those of an episode side by side -> memory for query pictures of `size` = (H, W)."""
+        words = self.project_text(support.words)
+        word_positions = sine_1d(support.word_valid, self.config.hidden)
+        masks = rearrange(support.masks, "(b k) s h w -> b (k s) h w", k=shots)
+        levels = []
+        for stride, feature in zip(self.config.levels, self._levels(support.pyramid), strict=True):
+            # Published: the transform is skipped for the level made from f32.
+            if self.config.affinity.pretransform and stride <= 32:
+                feature = pretransform(feature)
+            positions = self._positions(_shrink(support.valid, feature), support.times)
+            fused = self._fuse(feature, positions, words, word_positions, support.word_valid)
+            fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
+            grid = (-(-size[0] // stride), -(-size[1] // stride))
+            levels.append(self.affinity.remember(fused, masks, shots, grid))
+        prior = None
+        if self.config.affinity.prior:
+            embeddings = self.prior.embeddings(support.pyramid.f16, support.pyramid.f32)
+            prior = self.prior.remember(rearrange(embeddings, "(b k) s d h w -> b (k s) d h w", k=shots), masks)
+        return SupportMemory(levels, prior)
+
+    def decode(self, query: Encoded, memory: SupportMemory) -> Prediction:
+        """B query clips and the memory of their B episodes -> logits at stride 4."""
+        b, t = query.times.shape
+        words, sentence = self.project_text(query.words), self.project_text(query.sentence)
+        word_positions = sine_1d(query.word_valid, self.config.hidden)
+        prior = None
+        if memory.prior is not None:
+            prior = self.prior(self.prior.embeddings(query.pyramid.f16, query.pyramid.f32), memory.prior)
+
+        related, valids, positions = [], [], []
+        for feature, level in zip(self._levels(query.pyramid), memory.levels, strict=True):
+            valid = _shrink(query.valid, feature)
+            place = self._positions(valid, query.times)
+            feature = self.affinity(self._fuse(feature, place, words, word_positions, query.word_valid), level)
+            if prior is not None:
+                feature = self.prior_gate(feature, prior)
+            related.append(rearrange(feature, "b t c h w -> (b t) c h w"))
+            valids.append(repeat(valid, "b h w -> (b t) h w", t=t))
+            positions.append(rearrange(place, "b t c h w -> (b t) c h w"))
+
+        memories = self.encoder(related, positions, valids)
+        features = self._mask_features(query, memories, words, positions, valids)
+        dense = None
+        if self.config.mask.head != "query":
+            dense = rearrange(self.dense(features, prior), "(b t) h w -> b t h w", b=b)
+        queries, masks = None, None
+        if self.config.mask.head != "dense":
+            queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
+            picture = repeat(_picture_size(query.valid), "b xy -> (b t) xy", t=t)
+            masks = []
+            for hidden, boxes in zip(queries.hidden, queries.boxes, strict=True):
+                logits = rearrange(self.dynamic(features, hidden, boxes[..., :2], picture), "(b t) q h w -> b t q h w", b=b)
+                masks.append(logits if dense is None else dense[:, :, None] + self.residual_scale * logits)
+        return Prediction(queries, masks, dense, prior)
+
+    def _mask_features(
+        self, query: Encoded, memories: list[Tensor], words: Tensor, positions: list[Tensor], valids: list[Tensor]
+    ) -> Tensor:
+        """Cross-modal FPN: memories of the levels up to stride 32, raw trunk features below them -> (B T, c, h4, w4)."""
+        t = query.times.shape[1]
+        by_stride = {s: i for i, s in enumerate(self.config.levels) if s <= 32}
+        place = {s: positions[i] for s, i in by_stride.items()}
+        valid = {s: valids[i] for s, i in by_stride.items()}
+        raw = {}
+        for stride in (4, 8):
+            if stride not in by_stride:
+                feature = getattr(query.pyramid, f"f{stride}")
+                raw[stride] = rearrange(feature, "b t c h w -> (b t) c h w")
+                if stride in self.config.mask.vl_strides:
+                    shrunk = _shrink(query.valid, feature)
+                    valid[stride] = repeat(shrunk, "b h w -> (b t) h w", t=t)
+                    place[stride] = rearrange(self._positions(shrunk, query.times), "b t c h w -> (b t) c h w")
+        memory = {s: memories[i] for s, i in by_stride.items()}
+        return self.fpn(raw, memory, words, query.word_valid, place, valid, t)
+
+    def forward(self, support: Encoded, query: Encoded, shots: int) -> Prediction:
+        return self.decode(query, self.remember(support, shots, query.size))
+
+
+class FewShotRVOS(nn.Module):
+    """Trunk and head together."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = Trunk(config)
+        self.head = Head(config, self.trunk.image.channels, self.trunk.text.dim)
+
+    def forward(self, support: ClipBatch, query: ClipBatch, shots: int) -> Prediction:
+        """B K support clips and B query clips -> prediction for the query."""
+        return self.head(self.trunk(support), self.trunk(query), shots)
+
+
+def _shrink(valid: Tensor, feature: Tensor) -> Tensor:
+    """Padding mask (N, H, W) by nearest resizing to the grid of `feature` (N, T, C, h, w)."""
+    return F.interpolate(valid[:, None].float(), size=feature.shape[-2:])[:, 0].bool()
+
+
+def _picture_size(valid: Tensor) -> Tensor:
+    """(N, H, W) -> (N, 2) width and height of the picture without padding, in pixels."""
+    return torch.stack([valid[:, 0].sum(-1), valid[:, :, 0].sum(-1)], dim=-1).float()

@@ -1,0 +1,62 @@
+"""The whole training objective: published set losses where there are queries, plus dense and prior losses (ours)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from episodes.types import ClipBatch
+from models.config import LossConfig
+from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
+from models.matching import LossWeights, sample_masks
+from models.network import Prediction
+
+
+def objective(
+    prediction: Prediction, query: ClipBatch, config: LossConfig, *, prior_target: bool = True
+) -> dict[str, Tensor]:
+    """Named scalar losses, each a mean over episodes: the unweighted terms, and `total`, their weighted sum.
+
+    `prior_target=False` leaves the prior's loss out: it needs the masks of all objects of the class, which only base
+    classes have.
+    """
+    terms: dict[str, Tensor] = {}
+    total = torch.zeros((), device=query.masks.device)
+    if prediction.queries is not None and prediction.masks is not None:
+        weights = LossWeights(config.class_, config.box, config.giou, config.mask_focal, config.dice)
+        losses = SetCriterion(weights)(_layers(prediction), targets_from_masks(query.masks, query.valid))
+        terms.update(losses.terms)
+        total = total + losses.total
+    if prediction.dense is not None:
+        # BCE rather than focal: the dense map is one classifier for each pixel, with no surplus of easy queries.
+        terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
+        total = total + config.dense * (2 * terms["dense_bce"] + terms["dense_dice"])
+    if prediction.prior is not None and prior_target:
+        share = F.adaptive_avg_pool2d(query.class_masks.float(), prediction.prior.shape[-2:])
+        terms["prior_bce"], terms["prior_dice"] = bce_and_dice(prediction.prior, share)
+        total = total + config.prior * (2 * terms["prior_bce"] + 5 * terms["prior_dice"])
+    return {**terms, "total": total}
+
+
+def _layers(prediction: Prediction) -> list[LayerPrediction]:
+    """The decoder's flat frames (B T) as clips (B, T)."""
+    assert prediction.queries is not None and prediction.masks is not None
+    layers = []
+    for logits, boxes, masks in zip(
+        prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True
+    ):
+        b = masks.shape[0]
+        clips = [rearrange(x.float(), "(b t) q c -> b t q c", b=b) for x in (logits, boxes)]
+        layers.append(LayerPrediction(*clips, masks.float()))
+    return layers
+
+
+def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and targets in [0, 1], both (B, T, h, w) -> mean binary cross-entropy, and 1 - dice of whole sequences."""
+    bce = F.binary_cross_entropy_with_logits(logits.float(), target)
+    probability = logits.float().sigmoid().flatten(1)
+    target = target.flatten(1)
+    dice = (2 * (probability * target).sum(1) + 1) / (probability.sum(1) + target.sum(1) + 1)
+    return bce, (1 - dice).mean()

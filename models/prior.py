@@ -1,0 +1,69 @@
+"""The supervised affinity prior: how much more a query pixel resembles the support object than its surroundings (ours).
+
+Siamese and text-free: the same embedding serves query and support, and its own loss (against all objects of the class)
+makes it learn from the support, which the published block alone does not when it is trained from scratch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+@dataclass
+class PriorMemory:
+    """Unit vectors of all support tokens and the share of each that the mask covers."""
+
+    tokens: Tensor  # (B, M h w, D)
+    coverage: Tensor  # (B, M h w) in [0, 1]
+
+    def expand(self, batch: int) -> PriorMemory:
+        return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.coverage)))
+
+
+class AffinityPrior(nn.Module):
+    """log mean exp of similarity to support foreground, minus the same for background, scaled to log-odds."""
+
+    def __init__(self, channels16: int, channels32: int, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.embed = nn.Sequential(
+            nn.Conv2d(channels16 + channels32, hidden, 1),
+            nn.GroupNorm(8, hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.GroupNorm(8, hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, dim, 1),
+        )
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(12.0)))
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = nn.Parameter(torch.tensor(-1.0))
+
+    def embeddings(self, f16: Tensor, f32: Tensor) -> Tensor:
+        """f16, f32 (B, T, c, h, w) raw trunk features -> unit vectors (B, T, D, h16, w16)."""
+        b = f16.shape[0]
+        coarse = F.interpolate(rearrange(f32, "b t c h w -> (b t) c h w"), size=f16.shape[-2:], mode="bilinear")
+        embedded = self.embed(torch.cat([rearrange(f16, "b t c h w -> (b t) c h w"), coarse], dim=1))
+        return rearrange(F.normalize(embedded.float(), dim=1), "(b t) d h w -> b t d h w", b=b)
+
+    def remember(self, embeddings: Tensor, masks: Tensor) -> PriorMemory:
+        """embeddings (B, M, D, h, w) of the support, masks (B, M, H, W) bool."""
+        coverage = F.adaptive_avg_pool2d(masks.float(), embeddings.shape[-2:])
+        return PriorMemory(rearrange(embeddings, "b m d h w -> b (m h w) d"), rearrange(coverage, "b m h w -> b (m h w)"))
+
+    def forward(self, embeddings: Tensor, memory: PriorMemory) -> Tensor:
+        """embeddings (B, T, D, h, w) of the query -> log-odds (B, T, h, w)."""
+        t, h = embeddings.shape[1], embeddings.shape[3]
+        query = rearrange(embeddings, "b t d h w -> b (t h w) d")
+        temperature = self.log_temperature.exp().clamp(max=30.0)  # exp(-60) is still a normal float32
+        weights = torch.stack([memory.coverage, 1 - memory.coverage], dim=-1)  # (B, tokens, 2)
+        weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
+        similarity = torch.exp(temperature * (query @ memory.tokens.transpose(1, 2) - 1.0))
+        evidence = torch.log(similarity @ weights + 1e-26)  # (B, t h w, 2): an absent side counts as no resemblance
+        logits = self.scale * (evidence[..., 0] - evidence[..., 1]) + self.bias
+        return rearrange(logits, "b (t h w) -> b t h w", t=t, h=h)

