@@ -30,7 +30,8 @@ class Problem:
 class VideoCatalog:
     """All videos of a benchmark, indexed by class. Holds names only: nothing is decoded here.
 
-    `problems` is what reader and catalog met without being stopped by it; `notes` says the same in a few sentences.
+    `problems` is what reader and catalog met without being stopped by it, with the index file; `notes` says the
+    same in a few sentences.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class VideoCatalog:
         videos: Iterable[VideoRecord],
         classes: Sequence[str],
         problems: Sequence[Problem] = (),
+        meta_file: Path | None = None,
+        expression_file: Path | None = None,
     ) -> None:
         if len(set(classes)) != len(classes):
             twice = sorted(name for name, count in Counter(classes).items() if count > 1)
@@ -57,7 +60,7 @@ class VideoCatalog:
                 found[category].append(video)
         self._videos_of = {category: tuple(ids) for category, ids in found.items()}
         self.absent_classes = tuple(category for category in self.classes if not self._videos_of[category])
-        self.problems = (*problems, *self._own_problems())
+        self.problems = (*problems, *self._own_problems(str(meta_file or root), str(expression_file or root)))
         self.notes = summarise(self.problems)
 
     # ------------------------------------------------------------------ classes
@@ -111,21 +114,22 @@ class VideoCatalog:
             more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
             raise LayoutError(f"{shown}{more}. Repair the file; `run.py data check {self.root}` lists every problem")
 
-    def _own_problems(self) -> list[Problem]:
-        root, problems = str(self.root), []
+    def _own_problems(self, meta_file: str, expression_file: str) -> list[Problem]:
+        problems = []
         for video, pairs in self._pairs.items():
             if not pairs:
-                problems.append(Problem("video without expressions", "warning", root, f"video {video!r}"))
+                problems.append(Problem("video without expressions", "warning", expression_file, f"video {video!r}"))
         categories = Counter(record.category for video in self.videos.values() for record in video.objects)
         for category in sorted(set(categories) - set(self.classes)):
-            detail = f"category {category!r} of {categories[category]} object(s) is none of the {len(self.classes)} classes"
-            problems.append(Problem("category outside the class list", "warning", root, detail))
+            detail = f"category {category!r} of {categories[category]} object(s) is not in the class list"
+            problems.append(Problem("category outside the class list", "warning", meta_file, detail))
         for category in self.absent_classes:
-            problems.append(Problem("absent class", "warning", root, f"class {category!r} has no object with a sentence"))
+            detail = f"class {category!r} has no object with a sentence"
+            problems.append(Problem("absent class", "warning", expression_file, detail))
         for category in self.classes:
             if len(self._videos_of[category]) == 1:
                 detail = f"class {category!r} is referred to in {self._videos_of[category][0]!r} only"
-                problems.append(Problem("class with one video", "warning", root, detail))
+                problems.append(Problem("class with one video", "warning", expression_file, detail))
         return problems
 
 

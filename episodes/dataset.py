@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from episodes.catalog import VideoCatalog
+from episodes.config import AugmentConfig
 from episodes.decode import decode_picture, read_mask
 from episodes.errors import ConfigError, ReadError
 from episodes.geometry import pad, padded_size, resize_frames, resize_ids, target_size, valid_area
@@ -23,14 +24,14 @@ from episodes.transforms import Augment, ClipChange
 from episodes.types import ClipBatch, ClipRef, Episode, Pyramid
 
 Features = Callable[[list[Path]], Pyramid]
-AUGMENT = 301  # stream of random numbers
+AUGMENTATION = 301  # stream of random numbers
 
 
 class EpisodeDataset(Dataset[Episode]):
     """`dataset[index]` is episode `index` of the sampler, as tensors; give the loader a list of indices.
 
-    `transform` augments the clips of split "train"; `features` answers with trunk features of the listed pictures
-    (resized and padded as `load_pictures` does), and then no picture is decoded. The two exclude each other.
+    `augment` changes the clips of split "train" only. `features` answers with trunk features of the listed pictures,
+    as `episodes.decode.read_frame` resizes and pads them, and no picture is decoded. The two exclude each other.
     """
 
     def __init__(
@@ -40,16 +41,18 @@ class EpisodeDataset(Dataset[Episode]):
         short_side: int,
         *,
         max_long_side: int | None = None,
-        transform: Augment | None = None,
+        augment: AugmentConfig | None = None,
         features: Features | None = None,
     ) -> None:
-        if transform is not None and features is not None:
-            raise ConfigError("stored trunk features stand for unchanged pictures: switch off either them or augmentation")
+        if augment is not None and features is not None:
+            raise ConfigError(
+                "stored trunk features are of unchanged pictures: switch off one of features and augmentation"
+            )
         self.catalog = catalog
         self.sampler = sampler
         self.short_side = short_side
         self.max_long_side = max_long_side
-        self.transform = transform if sampler.split == "train" else None
+        self.augment = Augment(augment) if augment is not None and sampler.split == "train" else None
         self.features = features
 
     def __getitem__(self, index: int) -> Episode:
@@ -57,9 +60,9 @@ class EpisodeDataset(Dataset[Episode]):
         clips = []
         for position, ref in enumerate((*spec.support, spec.query)):
             change = None
-            if self.transform is not None:
-                rng = np.random.default_rng([spec.seed, SPLITS[spec.split], spec.index, AUGMENT, position])
-                change = self.transform.draw(rng, self.short_side)
+            if self.augment is not None:
+                rng = np.random.default_rng([spec.seed, SPLITS[spec.split], spec.index, AUGMENTATION, position])
+                change = self.augment.draw(rng, self.short_side)
             clip = load_clip(
                 self.catalog,
                 ref,
@@ -103,30 +106,24 @@ def load_clip(
         pyramid = features(paths)
         _match(pyramid, padded, paths[0])
     else:
-        small = resize_frames(_decode(paths, (height, width)), size)
+        small = resize_frames(_pictures(paths, (height, width)), size)
         if transform is not None:
             small, small_ids = transform.change(small, small_ids)
             text = transform.sentence(text)
-        frames = pad(small.as_subclass(Tensor), padded).unsqueeze(0)  # type: ignore[arg-type]
-    plain = pad(small_ids.as_subclass(Tensor), padded).unsqueeze(0)  # type: ignore[arg-type]
-    members = torch.tensor([int(record.id) for record in video.objects_of(category)], dtype=plain.dtype)
+        frames = pad(small.as_subclass(Tensor), padded).unsqueeze(0)
+    plain = pad(small_ids.as_subclass(Tensor), padded).unsqueeze(0)
+    class_masks = torch.zeros_like(plain, dtype=torch.bool)
+    for record in video.objects_of(category):  # a few comparisons: ten times as fast as torch.isin
+        class_masks |= plain == int(record.id)
     return ClipBatch(
         frames=frames,
         masks=plain == int(ref.object_id),
-        class_masks=torch.isin(plain, members),
+        class_masks=class_masks,
         valid=valid_area(size, padded).unsqueeze(0),
         times=torch.tensor([_times(video.frames, ref.frames)]),
         texts=(text,),
         features=pyramid,
     )
-
-
-def load_pictures(paths: list[Path], *, short_side: int, max_long_side: int | None = None) -> tuple[Tensor, tuple[int, int]]:
-    """(T, 3, H, W) uint8 pictures as `load_clip` gives them, and their (height, width) before padding."""
-    frames = _decode(paths, None)
-    size = target_size(*frames.shape[-2:], short_side, max_long_side)
-    small = resize_frames(frames, size).as_subclass(Tensor)  # type: ignore[arg-type]
-    return pad(small, padded_size(*size)), size
 
 
 def load_masks(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
@@ -151,11 +148,14 @@ def rename(text: str, category: str, alias: str) -> str:
         article = "an" if shown[0].lower() in "aeiou" else "a"
         return f"{match['article'][0]}{article[1:]}{match['gap']}{word}"
 
-    return re.sub(rf"(?<!\w)(?:(?P<article>an?)(?P<gap>\s+))?(?P<name>{name})(?!\w)", replaced, text, flags=re.IGNORECASE)
+    pattern = rf"(?<!\w)(?:(?P<article>an?)(?P<gap>\s+))?(?P<name>{name})(?!\w)"
+    return re.sub(pattern, replaced, text, flags=re.IGNORECASE)
 
 
 def join_clips(clips: list[ClipBatch]) -> ClipBatch:
     """One batch of all clips, padded to the largest of them. ValueError if they differ in their number of frames."""
+    if len(clips) == 1:
+        return clips[0]
     lengths = sorted({clip.masks.shape[1] for clip in clips})
     if len(lengths) > 1:
         raise ValueError(f"clips of {lengths} frames cannot be one batch: load clips of different length one by one")
@@ -208,20 +208,20 @@ def _stack(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
     return np.stack(masks)
 
 
-def _decode(paths: list[Path], size: tuple[int, int] | None) -> Tensor:
-    """(T, 3, H, W) uint8; every picture must have `size` (or the first one's)."""
+def _pictures(paths: list[Path], size: tuple[int, int]) -> Tensor:
+    """(T, 3, H, W) uint8; every picture must have the size (height, width) of its mask."""
     pictures = [decode_picture(path) for path in paths]
     for path, picture in zip(paths, pictures, strict=True):
-        if picture.shape[:2] != (size or pictures[0].shape[:2]):
-            other = f"its mask is {size[1]} x {size[0]}" if size else f"{paths[0].name} is {_size(pictures[0])}"
-            raise ReadError(f"{path}: {_size(picture)}, but {other} pixels; write both at the same size")
+        if picture.shape[:2] != size:
+            found = f"{_size(picture)}, but its mask is {size[1]} x {size[0]} pixels (width x height)"
+            raise ReadError(f"{path}: {found}; write both at the same size")
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
 
 
 def _match(pyramid: Pyramid, padded: tuple[int, int], path: Path) -> None:
     found = tuple(4 * side for side in pyramid.f4.shape[-2:])
     if found != padded:
-        raise ReadError(f"{path}: its features are of a picture of {found}, but its mask asks for {padded} (height, width)")
+        raise ReadError(f"{path}: its features are of a picture of {found}, its mask asks for {padded} (height, width)")
 
 
 def _times(video: tuple[str, ...], clip: tuple[str, ...]) -> list[float]:

@@ -13,9 +13,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from episodes.errors import ReadError
+from episodes.geometry import pad, padded_size, resize_frames, target_size
 
 # What Pillow raises for damaged files, by format and by kind of damage.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -32,12 +35,19 @@ def decode_picture(path: Path) -> np.ndarray:
         raise ReadError(f"{path}: not readable as a picture ({error}); restore the file") from error
 
 
+def read_frame(path: Path, *, short_side: int, max_long_side: int | None = None) -> Tensor:
+    """(3, H, W) uint8 picture at network size: resized and padded exactly as in an unchanged clip of an episode."""
+    frames = torch.from_numpy(decode_picture(path)).permute(2, 0, 1).unsqueeze(0)
+    size = target_size(frames.shape[-2], frames.shape[-1], short_side, max_long_side)
+    return pad(resize_frames(frames, size).as_subclass(Tensor), padded_size(*size))[0]
+
+
 def decode_mask(path: Path) -> np.ndarray:
     """(H, W) uint8 object ids, 0 = background. ReadError if missing, damaged, or not an 8-bit palette or grey image."""
     try:
         with Image.open(path) as picture:
             if picture.mode not in ("P", "L"):
-                raise ReadError(f"{path}: masks are 8-bit palette PNGs (pixel = object id), found mode {picture.mode!r}")
+                raise ReadError(f"{path}: masks are 8-bit palette PNGs of object ids, found mode {picture.mode!r}")
             return np.array(picture)
     except ReadError:
         raise

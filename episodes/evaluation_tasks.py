@@ -15,7 +15,7 @@ import numpy as np
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
-from episodes.sampling import SPLITS, _too_few, draw_clip
+from episodes.sampling import SPLITS, draw_clip, too_few
 from episodes.types import ClipRef, Expression
 
 SUPPORT, QUERIES, WRONG_CLASS = 201, 202, 203  # streams of random numbers
@@ -43,8 +43,8 @@ def evaluation_tasks(
 ) -> list[EvaluationTask]:
     """One task for each novel class of the group, in id order; SamplingError if a class has too few videos.
 
-    Queries are all (object, sentence) pairs of the class in videos outside the largest support, with all frames. At most
-    `max_queries_per_class` of them are kept, drawn from the videos in turn so that as many videos as possible stay.
+    Queries are all (object, sentence) pairs of the class in videos outside the largest support, with all frames. At
+    most `max_queries_per_class` of them are kept, drawn from the videos in turn: as many videos as possible stay.
     """
     if not shots or min(shots) < 1:
         raise SamplingError(f"shots must be at least 1, found {list(shots)}")
@@ -57,7 +57,8 @@ def evaluation_tasks(
     }
     fitting = [name for name in novel if name not in small]
     if small and (small_classes == "refuse" or not fitting):
-        raise SamplingError(_too_few(small.values(), f"{largest}-shot tasks of group {group}", catalog))
+        wanted = f"{largest}-shot tasks of group {group}"
+        raise SamplingError(too_few(small.values(), wanted, catalog, "Lower evaluate.shots"))
     if not fitting:
         raise SamplingError(f"{catalog.root}: group {group} has no novel class with a sentence; choose another group")
     return [_task(catalog, name, seed, largest, support_frames, max_queries_per_class) for name in fitting]
@@ -72,7 +73,7 @@ def _task(
     order = [videos[i] for i in rng.permutation(len(videos))]
     support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:shots])
     queries = {video: _queries(catalog, video, category) for video in sorted(order[shots:])}
-    kept = {video: clips for video, clips in queries.items()}
+    kept = queries
     if max_queries is not None:
         kept = _in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)
     return EvaluationTask(category, seed, support, tuple(clip for video in sorted(kept) for clip in kept[video]))
@@ -88,7 +89,8 @@ def _in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit:
     names = sorted(queries)
     names = [names[i] for i in rng.permutation(len(names))]
     drawn = {name: list(rng.permutation(len(queries[name]))) for name in names}
-    rounds = [(turn, name) for turn in range(max(map(len, drawn.values()))) for name in names if turn < len(drawn[name])]
+    turns = range(max(map(len, drawn.values())))
+    rounds = [(turn, name) for turn in turns for name in names if turn < len(drawn[name])]
     kept: dict[str, list[int]] = {}
     for turn, name in rounds[:limit]:
         kept.setdefault(name, []).append(int(drawn[name][turn]))
@@ -113,9 +115,16 @@ def wrong_class_support(
         chosen = [int(position) for position in order if videos[position] != query.video][:shots]
         if len(chosen) == shots:
             # A stream for each video, so that passing over one leaves the others' clips as they are.
-            streams = [np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number, p]) for p in chosen]
-            clips = [draw_clip(rng, catalog, videos[p], category, support_frames) for rng, p in zip(streams, chosen, strict=True)]
-            return category, tuple(clips)
+            return category, tuple(
+                draw_clip(
+                    np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number, position]),
+                    catalog,
+                    videos[position],
+                    category,
+                    support_frames,
+                )
+                for position in chosen
+            )
     return None
 
 

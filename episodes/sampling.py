@@ -15,12 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from episodes.catalog import VideoCatalog
-from episodes.config import SamplerConfig
 from episodes.errors import SamplingError
 from episodes.types import ClipRef, EpisodeSpec
 from episodes.windows import query_window, support_window
 
-__all__ = ["SPLITS", "EpisodeSampler", "SamplerConfig", "SamplingError", "draw_clip", "manifest", "manifest_hash", "rank_slice"]
+__all__ = ["SPLITS", "EpisodeSampler", "draw_clip", "manifest", "manifest_hash", "rank_slice"]
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
 # Streams of random numbers beside the episodes' own; numbers, since a name's hash would depend on the interpreter.
@@ -39,7 +38,7 @@ class EpisodeSampler:
         catalog: VideoCatalog,
         *,
         group: int,
-        split: Literal["train", "val"],
+        split: str,
         seed: int,
         shots: int = 1,
         support_frames: int = 5,
@@ -53,7 +52,8 @@ class EpisodeSampler:
         if split == "val" and validation_videos < 1:
             raise SamplingError("split 'val' needs validation_videos of at least 1, found 0")
         if min(shots, support_frames, query_frames) < 1:
-            raise SamplingError(f"shots, support_frames and query_frames are at least 1, found {shots}, {support_frames}, {query_frames}")
+            found = f"{shots}, {support_frames}, {query_frames}"
+            raise SamplingError(f"shots, support_frames and query_frames are at least 1, found {found}")
         self.catalog = catalog
         self.split = split
         self.seed = seed
@@ -119,16 +119,18 @@ class EpisodeSampler:
                 small[name] = f"class {name!r} has no held-out video, 1 needed"
         classes = tuple(name for name in self._support if name not in small)
         if small and (small_classes == "refuse" or not classes):
-            raise SamplingError(_too_few(small.values(), f"{self.shots}-shot episodes of split {self.split!r}", self.catalog))
+            wanted = f"{self.shots}-shot episodes of split {self.split!r}"
+            remedy = "Lower episodes.shots or episodes.validation_videos"
+            raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy))
         if not classes:
-            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; check it with `run.py data check`")
+            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `run.py data check`")
         return classes, tuple(small)
 
 
 def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozenset[str]:
     """Base videos kept for validation: at least `videos` of each base class, where the class has more than that.
 
-    The choice depends on the catalog and the group alone, so that runs with other seeds can be compared, and a video that
+    The choice depends on the catalog and the group alone, so that runs with other seeds can be compared. A video that
     holds several classes counts for each of them.
     """
     rng = np.random.default_rng([HELD_OUT, group])
@@ -151,7 +153,7 @@ def draw_clip(rng: np.random.Generator, catalog: VideoCatalog, video: str, categ
 
 
 def rank_slice(start: int, stop: int, *, rank: int, processes: int) -> range:
-    """The episode indices in [start, stop) that process `rank` of `processes` works on; together they are all of them."""
+    """Episode indices in [start, stop) that process `rank` of `processes` works on; together they are all of them."""
     return range(start + rank, stop, processes)
 
 
@@ -166,10 +168,10 @@ def manifest_hash(items: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog) -> str:
+def too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog, remedy: str) -> str:
     lines = list(reasons)
     more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
     return (
-        f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}. Lower sampler.shots or "
-        "sampler.validation_videos, add videos, or set sampler.small_classes=skip to leave such classes out"
+        f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}. {remedy}, add videos, "
+        "or set episodes.small_classes=skip to leave such classes out"
     )

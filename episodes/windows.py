@@ -1,7 +1,9 @@
 """Which frames of a video become a clip: evenly spaced, in time order, with the object in view.
 
-A window is (offset, stride): frames offset, offset + stride, ... A video shorter than the window, or an object seen only
-near the video's ends, gets a window of stride 1 around a frame that shows it, cut off at the ends: frames repeat there.
+Windows come in families: first those spread over the whole video (each at an offset of its own), then those of a fixed
+stride, from the widest to neighbouring frames. A video shorter than the window is spread over it: frames repeat.
+An object that no window shows in its middle, since it is seen near the video's ends only, gets a window of neighbouring
+frames around one that shows it, cut off at the end: frames repeat there.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ def support_window(rng: np.random.Generator, video: VideoRecord, shown: ObjectRe
     visible = _visibility(video, shown)
     best: list[np.ndarray] = []
     most = 0
-    for stride in range(_widest(len(visible), length), 0, -1):
-        windows = _windows(len(visible), length, stride)
+    for windows in _families(len(visible), length):
         counts = visible[windows].sum(axis=1) * visible[windows[:, length // 2]]
-        if counts.max(initial=0) > most:
+        if counts.max() > most:
             most = int(counts.max())
             best = list(windows[counts == most])
-    return _names(video, best[rng.integers(len(best))] if best else _around(rng, visible, length))
+        if most == length:
+            break
+    return _names(video, best[rng.integers(len(best))] if best else _repeating(rng, visible, length))
 
 
 def query_window(rng: np.random.Generator, video: VideoRecord, shown: ObjectRecord, length: int) -> tuple[str, ...]:
@@ -34,12 +37,13 @@ def query_window(rng: np.random.Generator, video: VideoRecord, shown: ObjectReco
     Frames without the object are wanted: a network that never sees one learns that every frame has a mask.
     """
     visible = _visibility(video, shown)
-    for stride in rng.permutation(np.arange(1, _widest(len(visible), length) + 1)):
-        windows = _windows(len(visible), length, int(stride))
+    families = _families(len(visible), length)
+    for position in rng.permutation(len(families)):
+        windows = families[position]
         windows = windows[visible[windows].any(axis=1)]
         if len(windows):
             return _names(video, windows[rng.integers(len(windows))])
-    return _names(video, _around(rng, visible, length))
+    return _names(video, _repeating(rng, visible, length))
 
 
 def _visibility(video: VideoRecord, shown: ObjectRecord) -> np.ndarray:
@@ -48,21 +52,23 @@ def _visibility(video: VideoRecord, shown: ObjectRecord) -> np.ndarray:
     return np.array([frame in listed for frame in video.frames])
 
 
-def _widest(count: int, length: int) -> int:
-    """The largest stride at which `length` frames fit into `count`; 0 if none does."""
+def _families(count: int, length: int) -> list[np.ndarray]:
+    """(windows, length) frame positions of each family, widest first; none if `count` is too small."""
     if count < length:
-        return 0
-    return (count - 1) // (length - 1) if length > 1 else 1
+        return []
+    steps = np.arange(length)
+    families = [(steps * count + np.arange(count)[:, None]) // length]
+    widest = (count - 1) // (length - 1) if length > 1 else 0
+    for stride in range(widest, 0, -1):
+        families.append(np.arange(count - stride * (length - 1))[:, None] + stride * steps)
+    return families
 
 
-def _windows(count: int, length: int, stride: int) -> np.ndarray:
-    """(windows, length) frame positions, one row for each offset."""
-    offsets = np.arange(count - stride * (length - 1))
-    return offsets[:, None] + stride * np.arange(length)
-
-
-def _around(rng: np.random.Generator, visible: np.ndarray, length: int) -> np.ndarray:
-    """(length,) frame positions with a frame that shows the object in the middle, cut off at the video's ends."""
+def _repeating(rng: np.random.Generator, visible: np.ndarray, length: int) -> np.ndarray:
+    """(length,) frame positions, some of them equal, with the object in view in the middle one."""
+    spread = np.rint(np.linspace(0, len(visible) - 1, length)).astype(int)
+    if len(visible) < length and visible[spread[length // 2]]:
+        return spread
     shown = np.flatnonzero(visible)
     centre = shown[rng.integers(len(shown))]
     return np.clip(centre + np.arange(length) - length // 2, 0, len(visible) - 1)

@@ -2,10 +2,10 @@
 
     RUN/checkpoints/step-00000100/model.safetensors       the trainable head
                                   optimizer.safetensors   state tensors of the optimiser
-                                  state.json              step, score, the rest of the optimiser, the caller's `extra`, hashes
+                                  state.json              step, score, the optimiser's numbers, `extra`, hashes
 
-A name may end in `.1`, `.2`: the step was saved again, and the higher number counts. Names that begin with a dot are leftovers
-of an interrupted save or removal; the next save clears them away.
+A name may end in `.1`, `.2`: the step was saved again, and the higher number counts. Names that begin with a dot are
+leftovers of an interrupted save or removal; the next save clears them away.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def save_checkpoint(
 ) -> Path:
     """Write a checkpoint and remove those that are neither among the `keep` newest nor the best; returns its folder.
 
-    `extra` is JSON and comes back from `load_checkpoint`; a higher `score` is better, None means not validated. When writing
-    fails (OSError, for example a full disk), nothing half-written stays and older checkpoints are untouched.
+    `extra` is JSON and comes back from `load_checkpoint`; a higher `score` is better, None means not validated.
+    When writing fails (OSError, for example a full disk), nothing half-written stays and older checkpoints remain.
     """
     parent = run_folder / _FOLDER
     parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,9 @@ def save_checkpoint(
     return parent / name
 
 
-def load_checkpoint(folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+def load_checkpoint(
+    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, Any]:
     """Put a checkpoint into `model` (the module whose state was saved) and the optimiser; returns its `extra`.
 
     Strict: every name and shape must fit. Raises CheckpointError before anything has changed.
@@ -113,7 +115,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder} is no checkpoint: it holds no {_STATE}.") from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}). Remove {folder} to go on from an older checkpoint.") from error
+        raise CheckpointError(f"{path} is damaged ({error}). {_advice(folder)}") from error
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise CheckpointError(f"{path} is not of checkpoint format {_FORMAT}. Train again with this version.")
     return state
@@ -158,7 +160,8 @@ def _prune(run_folder: Path, keep: int) -> None:
     kept = {entry.folder for entry in entries[-keep:]} | {best(run_folder)}
     for folder in sorted((run_folder / _FOLDER).iterdir()):
         if _NAME.fullmatch(folder.name) and folder not in kept:
-            gone = folder.with_name(f".removing-{folder.name}")  # renamed first: a half-removed one must not look complete
+            # Renamed first: a half-removed checkpoint must not look complete.
+            gone = folder.with_name(f".removing-{folder.name}")
             os.rename(folder, gone)
             shutil.rmtree(gone)
 
@@ -190,7 +193,8 @@ def _sync(folder: Path) -> None:
 
 
 def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    plain = torch.contiguous_format
+    return {name: tensor.detach().cpu().clone(memory_format=plain) for name, tensor in tensors.items()}
 
 
 def _split(optimizer_state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -216,18 +220,22 @@ def _join(tensors: dict[str, Tensor], rest: dict[str, Any]) -> dict[str, Any]:
 
 def _read_tensors(folder: Path, name: str, state: dict[str, Any]) -> dict[str, Tensor]:
     path = folder / name
-    advice = f"Remove {folder} to go on from an older checkpoint."
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing. {advice}") from error
+        raise CheckpointError(f"{path} is missing. {_advice(folder)}") from error
     found = hashlib.sha256(content).hexdigest()
     if found != state["sha256"][name]:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 is {found}, {_STATE} says {state['sha256'][name]}. {advice}")
+        wanted = state["sha256"][name]
+        raise CheckpointError(f"{path} is damaged: SHA-256 {found}, {_STATE} says {wanted}. {_advice(folder)}")
     try:
         return load(content)
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file ({error}). {advice}") from error
+        raise CheckpointError(f"{path} is no safetensors file ({error}). {_advice(folder)}") from error
+
+
+def _advice(folder: Path) -> str:
+    return f"Remove {folder} to go on from an older checkpoint."
 
 
 def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
@@ -257,7 +265,7 @@ def _compare_groups(folder: Path, restored: dict[str, Any], optimizer: torch.opt
     stored, live = restored["param_groups"], optimizer.state_dict()["param_groups"]
     sizes = [len(group["params"]) for group in stored], [len(group["params"]) for group in live]
     if sizes[0] != sizes[1]:
-        raise CheckpointError(f"The optimiser of {folder} has groups of {sizes[0]} parameters, this one has {sizes[1]}.")
+        raise CheckpointError(f"The optimiser of {folder} has groups of {sizes[0]} parameters, this one of {sizes[1]}.")
     for group, model_group in zip(stored, live, strict=True):
         for key, value in model_group.items():
             if isinstance(value, tuple) and key in group:

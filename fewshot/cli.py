@@ -1,35 +1,38 @@
 """Command line: reads arguments, calls one function of the project, makes exit codes.
 
-Exit codes: 0 done; 1 `data check` found what would stop training; 2 the input is wrong or the disk is full (one paragraph
-on stderr); 130 interrupted. Handlers import what they need, so that `--help` answers at once.
+Exit codes: 0 done; 1 `data check` found what would stop training; 2 the input is wrong or the disk is full (one
+paragraph on stderr); 130 interrupted. Handlers import what they need, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
-import logging
 import os
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from episodes.errors import UserError
+from episodes.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
+    from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import ExperimentConfig
 
 Handler = Callable[[argparse.Namespace], int]
+_PROGRAM = "python run.py"
 
 _DISK_ERRORS = {
-    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it resumes at the last checkpoint.",
-    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it resumes.",
-    errno.EFBIG: "A file grew over the allowed size. Raise the limit (ulimit -f), then give the same command again: it resumes.",
-    errno.EACCES: "Permission denied. Choose a folder that you may write to with --out, or change its permissions.",
-    errno.EROFS: "The file system is read-only. Choose another folder with --out.",
+    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
+    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it goes on.",
+    errno.EFBIG: "A file would grow over the allowed size. Raise the limit (ulimit -f) and try again.",
+    errno.EACCES: "Permission denied. Change the permissions, or name another folder.",
+    errno.EROFS: "The file system is read-only. Name another folder.",
 }
 
 
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if rest:  # argparse stops collecting positionals at the first option: `train EXP --out F seed=1` leaves seed=1 over
         options.overrides = [*options.overrides, *rest]
     handler: Handler = options.handler
+    threading.excepthook = _quiet_disk_errors
     try:
         return handler(options)
     except UserError as error:
@@ -72,7 +76,7 @@ def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
     _write_data_if_absent(config)
     checkpoint = _train_in(config, folder)
-    print(f"Checkpoint: {checkpoint}\nNext: {_program()} evaluate {folder}")
+    print(f"Checkpoint: {checkpoint}\nNext: {_PROGRAM} evaluate {folder}")
     return 0
 
 
@@ -89,7 +93,6 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _data_glyphs(options: argparse.Namespace) -> int:
-    from episodes.glyphs import write_glyphs
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import check_section
     from fewshot.config_yaml import Document, merge, parse_override
@@ -99,7 +102,7 @@ def _data_glyphs(options: argparse.Namespace) -> int:
         document = merge(document, parse_override(text))
     config = check_section(GlyphsConfig, document, "The generator's config")
     _start_logging()
-    write_glyphs(options.out, config=config, workers=options.workers)
+    _write_glyphs(options.out, config, options.workers)
     print(f"Mini-Ref-Glyphs lies in {options.out}")
     return 0
 
@@ -119,10 +122,9 @@ def _episodes(options: argparse.Namespace) -> int:
 
     config = load_config(options.experiment, options.overrides)
     _write_data_if_absent(config)
-    values = config.episodes.model_dump(exclude={"name_shuffle"})
-    shuffle = config.episodes.name_shuffle if options.split == "train" else 0.0
+    drawing = config.episodes.model_dump(exclude={"augment"})
     catalog = read_ytvos(config.data.root)
-    sampler = EpisodeSampler(catalog, split=options.split, seed=config.seed, name_shuffle=shuffle, **values)
+    sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
     items = manifest([sampler[index] for index in range(options.count)])
     for item in items[: options.show]:
         print(json.dumps(item))
@@ -163,6 +165,9 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
     from fewshot.run_folder import is_evaluated, mark_evaluated
 
     checkpoint = best(folder)
+    if checkpoint is None:
+        command = f"{_PROGRAM} train {folder / 'config.yaml'} --out {folder}"
+        raise CheckpointError(f"{folder} holds no checkpoint yet. Train first: {command}")
     if again or not is_evaluated(folder, config, checkpoint.name):
         from fewshot.evaluator import evaluate_run
 
@@ -173,11 +178,23 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
 
 def _write_data_if_absent(config: ExperimentConfig) -> None:
     """The embedded benchmark writes itself; any other data must be there (the reader says what it misses)."""
-    if config.data.glyphs is None or config.data.root.exists():
-        return
-    from episodes.glyphs import write_glyphs
+    if config.data.glyphs is not None:
+        _write_glyphs(config.data.root, config.data.glyphs, os.cpu_count() or 1)
 
-    write_glyphs(config.data.root, config=config.data.glyphs, workers=os.cpu_count() or 1)
+
+def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
+    from episodes.glyphs import write_glyphs
+    from fewshot.progress import Progress
+
+    with contextlib.ExitStack() as stack:
+        shown: list[Progress] = []
+
+        def progress(done: int, total: int) -> None:
+            if not shown:
+                shown.append(stack.enter_context(Progress("write the benchmark", total, unit="video")))
+            shown[0].update(done)
+
+        write_glyphs(root, config=config, workers=workers, progress=progress)
 
 
 def _print_results(folder: Path) -> None:
@@ -197,18 +214,20 @@ def _print_results(folder: Path) -> None:
 
 
 def _start_logging() -> None:
-    from fewshot.runlog import start_logging
+    from fewshot.progress import start_logging
 
-    start_logging(logging.INFO)
+    start_logging()
+
+
+def _quiet_disk_errors(failed: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread of its own; a full disk there is raised again, and reported, in the main one."""
+    if not (isinstance(failed.exc_value, OSError) and failed.exc_value.errno in _DISK_ERRORS):
+        threading.__excepthook__(failed)
 
 
 def _fail(message: str) -> int:
     print("Error: " + " ".join(message.split()), file=sys.stderr)
     return 2
-
-
-def _program() -> str:
-    return "python run.py"
 
 
 # --------------------------------------------------------------------------- arguments
@@ -218,21 +237,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
-        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found stopping problems, "
-        "2 wrong input or full disk, 130 interrupted.",
+        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
+        "would stop training, 2 wrong input or full disk, 130 interrupted.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = _command(commands, "run", _run, "write the data if absent, train, evaluate, report", "run experiments/demo.yaml")
+    run = _command(commands, "run", _run, "write data if absent, train, evaluate, report", "run experiments/demo.yaml")
     _experiment_arguments(run)
     _out_argument(run)
 
-    train = _command(commands, "train", _train, "meta-train on the base classes", "train experiments/demo.yaml train.steps=500")
+    train = _command(commands, "train", _train, "meta-train on the base classes", "train experiments/demo.yaml seed=1")
     _experiment_arguments(train)
     _out_argument(train)
 
     evaluate = _command(
-        commands, "evaluate", _evaluate, "score a trained run on its novel classes", "evaluate runs/demo evaluate.shots=[1,5]"
+        commands,
+        "evaluate",
+        _evaluate,
+        "score a trained run on novel classes",
+        "evaluate runs/demo evaluate.shots=[1,5]",
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate)
@@ -241,33 +264,39 @@ def _parser() -> argparse.ArgumentParser:
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     glyphs = _command(kinds, "glyphs", _data_glyphs, "write the embedded benchmark", "data glyphs data/glyphs seed=1")
     glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
-    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one for each CPU)")
+    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs)
-    check = _command(kinds, "check", _data_check, "list every problem of a benchmark folder", "data check data/glyphs --json")
+    check = _command(kinds, "check", _data_check, "list every problem of a benchmark", "data check data/glyphs --json")
     check.add_argument("root", type=Path, metavar="ROOT", help="benchmark folder (Mini-Ref-YouTube-VOS layout)")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     episodes = _command(
-        commands, "episodes", _episodes, "show the episodes that training would see", "episodes experiments/demo.yaml --split val"
+        commands, "episodes", _episodes, "show which episodes are drawn", "episodes experiments/demo.yaml --split val"
     )
     _experiment_arguments(episodes)
     episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
     episodes.add_argument("--count", type=int, default=1000, help="episodes in the manifest (default: 1000)")
     episodes.add_argument("--show", type=int, default=3, help="episodes to print (default: 3)")
 
-    config = _command(commands, "config", _config, "print the resolved experiment", "config experiments/demo.yaml seed=3")
+    config = _command(
+        commands, "config", _config, "print the resolved experiment", "config experiments/demo.yaml seed=3"
+    )
     _experiment_arguments(config)
     return parser
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, handler: Handler, purpose: str, example: str
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    handler: Handler,
+    purpose: str,
+    example: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name,
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog=textwrap.dedent(f"example:\n  {_program()} {example}"),
+        epilog=textwrap.dedent(f"example:\n  {_PROGRAM} {example}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(handler=handler)
@@ -280,8 +309,10 @@ def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _override_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value, e.g. train.steps=500 (YAML value)")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value (YAML), e.g. train.steps=500")
 
 
 def _out_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
+    )

@@ -1,7 +1,7 @@
 """ExperimentConfig: everything that decides a run, checked once at load. Importable without torch.
 
-A value is read from YAML (`config_yaml`), laid over by `key=value` overrides, and checked strictly: `"10"` or `true` is no
-number. The resolved config is written into the run folder and is itself a valid experiment.
+A value is read from YAML (`config_yaml`), laid over by `key=value` overrides, and checked strictly: `"10"` or `true` is
+no number. The resolved config is written into the run folder and is itself a valid experiment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from episodes.config import AugmentConfig, SamplerConfig
+from episodes.config import AugmentConfig
 from episodes.errors import ConfigError
 from episodes.glyphs.config import GlyphsConfig
 from fewshot.config_errors import explain
@@ -34,16 +34,49 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Which benchmark, and how its pictures are prepared."""
 
-    root: Path = Field(description="Folder of the benchmark (Mini-Ref-YouTube-VOS layout), relative to the working folder.")
-    short_side: int = Field(256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled.")
-    glyphs: GlyphsConfig | None = Field(
-        None, description="Write the embedded benchmark with these values to `root` when it is absent; null for any other data."
+    root: Path = Field(
+        description="Folder of the benchmark (Mini-Ref-YouTube-VOS layout), relative to the working folder."
     )
-    augment: AugmentConfig | None = Field(
-        None, description="How training clips are changed; null keeps them as they are, so that trunk features can be kept."
+    group: int = Field(
+        1, ge=1, le=4, description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1."
+    )
+    short_side: int = Field(
+        256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled."
+    )
+    glyphs: GlyphsConfig | None = Field(
+        None,
+        description="Write the embedded benchmark with these values to `root` if it is absent; null for other data.",
     )
     cache: Path | None = Field(
-        Path("cache"), description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time."
+        Path("cache"),
+        description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time.",
+    )
+
+
+class EpisodesConfig(Section):
+    """What one training episode consists of."""
+
+    shots: Shots = Field(1, description="K, support clips of a training episode; each comes from a video of its own.")
+    support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip.")
+    query_frames: int = Field(
+        5, ge=1, le=64, description="T, frames of a query clip in training; evaluation takes all frames."
+    )
+    name_shuffle: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of training episodes whose sentences call the class by another base class's name.",
+    )
+    validation_videos: int = Field(
+        1, ge=0, description="Videos of each base class that training never sees and validation takes its queries from."
+    )
+    small_classes: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="A class with fewer videos than an episode needs: stop with the numbers, or leave the class out.",
+    )
+    augment: AugmentConfig | None = Field(
+        None,
+        description="How training clips are changed; null keeps them as they are, so that trunk features can be kept.",
     )
 
 
@@ -51,7 +84,8 @@ class LearnerConfig(Section):
     """How a trained model takes in the support set of a new class."""
 
     name: Literal["conditioning", "finetune"] = Field(
-        "conditioning", description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set."
+        "conditioning",
+        description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set.",
     )
     steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set (finetune).")
     learning_rate: float = Field(1e-4, gt=0, description="Step size of these gradient steps (finetune).")
@@ -70,10 +104,14 @@ class TrainConfig(Section):
     schedule: Literal["cosine", "constant", "step"] = Field(
         "cosine", description="After the warm-up: cosine to 0, constant, or x 0.1 after 1/2 and 5/6 of the steps."
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Number format of the forward pass; weights stay fp32.")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="Number format of the forward pass; weights stay fp32."
+    )
     workers: int = Field(0, ge=0, le=256, description="Processes that load episodes; 0 loads in the training process.")
     threads: int = Field(2, ge=0, le=1024, description="CPU threads of torch; 0 leaves torch's own choice.")
-    validate_every: int = Field(200, ge=0, description="Steps between validations on held-out base-class videos; 0 = never.")
+    validate_every: int = Field(
+        200, ge=0, description="Steps between validations on held-out base-class videos; 0 = never."
+    )
     validation_episodes: int = Field(48, ge=1, description="Episodes of one validation; always the same ones.")
     checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints kept; the best one stays besides.")
@@ -84,20 +122,34 @@ class EvaluateConfig(Section):
     """Which rows the results table has, and on which draws they stand."""
 
     seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="Seeds of the support draws.")
-    shots: tuple[Shots, ...] = Field((1, 5), min_length=1, description="Numbers of support clips, each a part of the table.")
+    shots: tuple[Shots, ...] = Field(
+        (1, 5), min_length=1, description="Numbers of support clips, each a part of the table."
+    )
     scoring: tuple[Literal["paper", "davis"], ...] = Field(
-        ("paper", "davis"), min_length=1, description="`paper`: pooled frames at short side 360; `davis`: by sequence, original size."
+        ("paper", "davis"),
+        min_length=1,
+        description="`paper`: pooled frames at short side 360; `davis`: by sequence, original size.",
     )
-    methods: tuple[str, ...] = Field(
-        ("prototype", "cma", "cma+finetune"), min_length=1, description="Rows: prototype (training-free), the trained model, adapted."
+    label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
+    methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(
+        ("prototype", "conditioning", "finetune"),
+        min_length=1,
+        description="Rows: training-free prototypes, the model as trained (`label`), and fine-tuned (`label+finetune`).",
     )
-    controls: tuple[str, ...] = Field(
-        ("support_wrong_class", "support_none", "text_wrong_object"), description="Controls of the trained model; [] for none."
+    controls: tuple[Literal["support_wrong_class", "support_none", "text_wrong_object"], ...] = Field(
+        ("support_wrong_class", "support_none", "text_wrong_object"),
+        description="Controls of the model fed forward; [] for none.",
     )
+    control_shots: tuple[Shots, ...] = Field(
+        (1,), description="Numbers of support clips for which the controls are run."
+    )
+    support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip in evaluation.")
     max_queries_per_class: int | None = Field(
         None, ge=1, description="Queries of each class and seed, drawn deterministically; null = all of them."
     )
-    chunk_frames: int = Field(10, ge=1, description="Query frames that pass the network together; longer clips are linked.")
+    chunk_frames: int = Field(
+        10, ge=1, description="Query frames that pass the network together; longer clips are linked."
+    )
     save_overlays: int = Field(8, ge=0, description="Queries drawn as overlay pictures.")
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
 
@@ -108,7 +160,7 @@ class ExperimentConfig(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Name of the run; its folder is runs/NAME.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the initial weights and of all training episodes.")
     data: DataConfig = Field(description="The benchmark.")
-    episodes: SamplerConfig = Field(SamplerConfig(), description="Training episodes.")
+    episodes: EpisodesConfig = Field(EpisodesConfig(), description="Training episodes.")
     model: ModelConfig = Field(ModelConfig(), description="The network.")
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")

@@ -42,11 +42,12 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     value = repr(fault["input"])
     shown = value if len(value) <= 80 else value[:77] + "..."
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{name or 'The experiment'} = {shown}{at}: {message[:1].lower()}{message[1:].rstrip('.')}. {_describe(key, fields)}".rstrip()
+    message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+    return f"{name or 'The experiment'} = {shown}{at}: {message}. {_describe(key, fields)}".rstrip()
 
 
 def _advice(key: Key, known: list[Key]) -> str:
-    """The nearest valid key: a sibling of like spelling, else the same word in another section, else the likest path."""
+    """The nearest valid key: a sibling of like spelling, else the same word elsewhere, else the likest path."""
     siblings = [other for other in known if other[:-1] == key[:-1]]
     words = [other[-1] for other in siblings]
     near = [(*key[:-1], word) for word in difflib.get_close_matches(key[-1], words, n=1, cutoff=0.75)]

@@ -1,8 +1,8 @@
 """A small, strict part of YAML for experiments: plain values with known places, `extends`, and `key=value` overrides.
 
 Plain scalars follow YAML 1.2 (`1e-4` is a number, `yes` and `2026-01-01` are words). Refused, each with its place:
-anchors and aliases (a short file can unfold into gigabytes), tags (they name Python objects), duplicate keys (one of the
-two values would silently vanish), several documents, and keys that are no words.
+anchors and aliases (a short file can unfold into gigabytes), tags (they name Python objects), duplicate keys (one of
+the two values would silently vanish), several documents, and keys that are no words.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _CORE_SCHEMA = (  # YAML 1.2 core schema: tag, pattern, first characters
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 class _Dumper(yaml.SafeDumper):
     """Writes what `_Loader` reads back as the same value, and never an alias."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -84,7 +84,7 @@ def parse_override(text: str) -> Document:
     name, equals, value = text.partition("=")
     key = tuple(name.strip().split("."))
     if not equals or not all(re.fullmatch(r"[A-Za-z_][\w-]*", part) for part in key):
-        raise ConfigError(f"Override {text!r} is not key=value. Write for example train.steps=100 or evaluate.shots=[1,5].")
+        raise ConfigError(f"Override {text!r} is not key=value. Write train.steps=100, or evaluate.shots=[1,5].")
     places: dict[Key, str] = {}
     parsed = _parse(value, f"override {text!r}", places)
     shifted = {key + inner: f"override {text!r}" for inner in places}
@@ -122,7 +122,8 @@ def _load(path: Path, chain: tuple[Path, ...], known: dict[Path, Document]) -> D
     parents = own.values.pop("extends", [])
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
-        raise ConfigError(f"{own.place(('extends',))}: `extends` is a path or a list of paths, found {_shown(parents)}.")
+        place = own.place(("extends",))
+        raise ConfigError(f"{place}: `extends` is a path or a list of paths, found {_shown(parents)}.")
     result = Document({}, {})
     for parent in parents:
         result = merge(result, _load(path.parent / parent, (*chain, here), known))
@@ -135,7 +136,7 @@ def _read(path: Path, chain: tuple[Path, ...]) -> str:
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _MAX_BYTES:
-            raise ConfigError(f"{path}{asked} is no experiment file: it must be a YAML file of at most {_MAX_BYTES} bytes.")
+            raise ConfigError(f"{path}{asked} is no experiment: that is a YAML file of at most {_MAX_BYTES} bytes.")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"Cannot read the experiment file {path}{asked}: {error.strerror}.") from error
@@ -163,14 +164,15 @@ def _refuse_dangerous(text: str, source: str) -> None:
     """Look at the stream of events alone, before anything is built from it."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
-        place = f"{source}:{event.start_mark.line + 1}"
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+        place = f"{source}:{event.start_mark.line + 1}" if event.start_mark else source
+        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
+        if anchor is not None:
             raise ConfigError(
-                f"{place}: anchors and aliases (&{event.anchor}, *{event.anchor}) are not allowed. "
+                f"{place}: anchors and aliases (&{anchor}, *{anchor}) are not allowed. "
                 "Repeat the value, or move it to a file of its own and name that in `extends`."
             )
-        if getattr(event, "tag", None) is not None:
-            raise ConfigError(f"{place}: the tag {event.tag!r} is not allowed. Write the plain value, in quotes to keep it text.")
+        if tag is not None:
+            raise ConfigError(f"{place}: the tag {tag!r} is not allowed. Write the plain value; quotes keep text.")
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if documents > 1:
@@ -188,7 +190,8 @@ def _value(node: yaml.Node, source: str, key: Key, places: dict[Key, str]) -> An
             inner = (*key, name)
             line = f"{source}:{name_node.start_mark.line + 1}"
             if name in result:
-                raise ConfigError(f"{line}: the key {'.'.join(inner)!r} is set twice (first at {places[inner]}). Keep one.")
+                name = ".".join(inner)
+                raise ConfigError(f"{line}: the key {name!r} is set twice (first at {places[inner]}). Keep one.")
             places[inner] = line
             result[name] = _value(value_node, source, inner, places)
         return result

@@ -16,7 +16,7 @@ Series = dict[str, list[tuple[int, float]]]  # name -> (step, value), steps asce
 
 
 def read_series(path: Path) -> Series:
-    """Every number that metrics.jsonl logged with a step; nested names are joined by "/", as in `validation/JF`.
+    """Every number that metrics.jsonl logged with a step, named by its line's kind, as in `train/loss`.
 
     A last line that was cut off by a killed run is left out. Where a resumed run logged a step again, the later value
     counts. Raises UserError naming any other line that is no JSON object.
@@ -33,24 +33,25 @@ def read_series(path: Path) -> Series:
         if not isinstance(entry, dict):
             raise UserError(f"{path}, line {number} is no JSON object but {line[:40]!r}; remove the line")
         if isinstance(entry.get("step"), int):
+            kind = f"{entry['kind']}/" if "kind" in entry else ""
             for name, value in _numbers(entry):
-                points.setdefault(name, {})[entry["step"]] = value
-    return {name: sorted(values.items()) for name, values in points.items() if name != "step"}
+                points.setdefault(f"{kind}{name}", {})[entry["step"]] = value
+    return {name: sorted(values.items()) for name, values in points.items()}
 
 
-def loss_series(series: Series) -> dict[str, list[tuple[int, float]]]:
-    """The total loss alone if one is logged, else every loss term."""
-    total = {name: points for name, points in series.items() if name.lower() in _TOTALS}
+def loss_series(series: Series) -> Series:
+    """The total loss alone if one is logged (its name ends in `total` or `loss`), else every loss term."""
+    total = {name: points for name, points in series.items() if _last(name) in ("total", "loss")}
     return total or {name: points for name, points in series.items() if "loss" in name.lower()}
 
 
-def validation_series(series: Series) -> dict[str, list[tuple[int, float]]]:
-    """The validation scores: every name whose last part is J, F, JF or J&F."""
-    return {name: points for name, points in series.items() if name.replace("_", "/").split("/")[-1] in _SCORES}
+def validation_series(series: Series) -> Series:
+    """The validation scores: every name whose last part is J, F or JF."""
+    return {name: points for name, points in series.items() if _last(name) in ("J", "F", "JF")}
 
 
-_TOTALS = {"loss", "loss/total", "loss_total", "train/loss", "train/loss/total", "train/total", "total"}
-_SCORES = {"J", "F", "JF", "J&F"}
+def _last(name: str) -> str:
+    return name.split("/")[-1]
 
 
 def draw_curve(series: Series, path: Path) -> bool:
@@ -93,9 +94,7 @@ def _smoothed(values: tuple[float, ...], window: int) -> list[float]:
     return means
 
 
-def _numbers(entry: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(entry: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for name, value in entry.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield f"{prefix}{name}", float(value)
+        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            yield name, float(value)

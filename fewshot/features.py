@@ -81,7 +81,7 @@ class FeatureStore:
         frames = torch.stack([frame for _, frame in batch])[None].to(device)
         features = encoder(frames).map(lambda f: f[0].half().cpu())
         for row, (path, _) in enumerate(batch):
-            tensors = {level: getattr(features, level)[row].clone() for level in LEVELS}
+            tensors = {level: getattr(features, level)[row].contiguous() for level in LEVELS}
             if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
                 raise WeightsError(
                     f"{encoder.name} gives features of {path} that float16 cannot hold; turn the feature cache off "

@@ -60,7 +60,7 @@ def _check(prediction: Masks, truth: Masks) -> None:
 def _boundary_frame(prediction: NDArray[np.uint8], truth: NDArray[np.uint8], radius: int) -> float:
     crop = _union_box(prediction, truth)
     of_prediction, of_truth = _boundary(prediction[crop]), _boundary(truth[crop])
-    # Published: a mask that fills the picture has no boundary, so F cannot tell it from an empty one; J does.
+    # As in the DAVIS measure, a mask that fills the picture has no boundary: only J tells it from an empty one.
     has_prediction, has_truth = of_prediction.any(), of_truth.any()
     if not has_prediction and not has_truth:
         return 1.0

@@ -77,23 +77,23 @@ def draw_overlay(
     for number, clip in enumerate(support, start=1):
         page.sentence(f"support {number} of {len(support)}", clip.text)
         shown = _spread(len(clip.frames), columns)
-        page.row("mask", [_tile(_painted(clip.frames[t], clip.masks[t], _TRUTH), tile_height) for t in shown])
+        page.row("mask", [_painted(clip.frames[t], clip.masks[t], _TRUTH, tile_height) for t in shown])
     page.sentence("query", query.text)
     shown = _spread(len(query.frames), columns)
-    plain = [query.frames[t] for t in shown]
-    truth = [_painted(query.frames[t], query.masks[t], _TRUTH) for t in shown]
-    answer = [_outlined(_painted(query.frames[t], prediction[t], _PREDICTION), query.masks[t], _TRUTH) for t in shown]
-    page.row("picture", [_tile(picture, tile_height) for picture in plain], [f"frame {t + 1}" for t in shown])
-    page.row("truth", [_tile(picture, tile_height) for picture in truth], [_presence(query.masks[t]) for t in shown])
-    captions = [f"J {100 * scores[t]:.0f}" for t in shown] if scores is not None else None
-    page.row("prediction", [_tile(picture, tile_height) for picture in answer], captions)
+    plain = [_tile(query.frames[t], tile_height) for t in shown]
+    truth = [_painted(query.frames[t], query.masks[t], _TRUTH, tile_height) for t in shown]
+    answers = [_painted(query.frames[t], prediction[t], _PREDICTION, tile_height) for t in shown]
+    answers = [_outlined(tile, query.masks[t], _TRUTH) for tile, t in zip(answers, shown, strict=True)]
+    page.row("picture", plain, [f"frame {t + 1}" for t in shown])
+    page.row("truth", truth, [_presence(query.masks[t]) for t in shown])
+    page.row("prediction", answers, [f"J {100 * scores[t]:.0f}" for t in shown] if scores is not None else None)
     return page.render()
 
 
 def write_overlay(path: Path, page: Picture) -> None:
     """Write a page as PNG, whole or not at all."""
     content = io.BytesIO()
-    Image.fromarray(page).save(content, format="PNG", optimize=True)
+    Image.fromarray(page).save(content, format="PNG")
     write_whole(path, content.getvalue())
 
 
@@ -105,24 +105,30 @@ def _presence(mask: NDArray[np.bool_]) -> str:
     return "" if mask.any() else "not in view"
 
 
-def _painted(frame: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Picture:
-    """The frame, paler outside the mask, with the mask tinted and outlined."""
-    grey = frame.mean(axis=2, keepdims=True)
-    picture = 0.45 * frame + 0.35 * grey + 0.2 * 255
-    picture[mask] = 0.5 * frame[mask] + 0.5 * np.array(colour)
-    return _outlined(picture.round().astype(np.uint8), mask, colour)
+def _painted(frame: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int], height: int) -> Picture:
+    """The frame as a tile: pale and grey outside the mask, so that the object keeps its own colours, and outlined."""
+    tile = _tile(frame, height)
+    inside = _fitted(mask, tile)
+    faded = 0.55 * tile.mean(axis=2, keepdims=True) + 0.45 * 255
+    tinted = 0.85 * tile + 0.15 * np.array(colour)
+    painted = np.where(inside[..., None], tinted, faded).round().astype(np.uint8)
+    return _outlined(painted, mask, colour)
 
 
-def _outlined(picture: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Picture:
-    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    thickness = max(1, round(min(picture.shape[:2]) / 160))
-    return np.asarray(cv2.drawContours(picture.copy(), lines, -1, colour, thickness), dtype=np.uint8)
+def _outlined(tile: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Picture:
+    lines, _ = cv2.findContours(_fitted(mask, tile).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(tile.copy(), lines, -1, colour, thickness=2), dtype=np.uint8)
 
 
 def _tile(picture: Picture, height: int) -> Picture:
     width = max(1, round(picture.shape[1] * height / picture.shape[0]))
     rule = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, (width, height), interpolation=rule), dtype=np.uint8)
+
+
+def _fitted(mask: NDArray[np.bool_], tile: Picture) -> NDArray[np.bool_]:
+    size = (tile.shape[1], tile.shape[0])
+    return cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Progress of a long loop: a moving bar on a terminal, a line now and then anywhere else."""
+"""What a long run shows on stderr: log lines, and progress as a moving bar on a terminal, as lines anywhere else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
@@ -18,6 +19,22 @@ console = Console(stderr=True)  # shared with the log handler, so that lines and
 
 _WINDOW_SECONDS = 60.0  # speed is measured over this long, so that one slow validation is soon forgotten
 _LINE_SECONDS = 10.0
+
+
+def start_logging(level: int = logging.INFO) -> None:
+    """Log lines of the project go to stderr: above the bar on a terminal, plain with a time anywhere else."""
+    handler: logging.Handler
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", markup=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    for name in ("episodes", "models", "fewshot"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 class Progress:
@@ -29,8 +46,8 @@ class Progress:
         self._last_line = time.monotonic()
         self._bar: Bar | None = None
         if console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
-            self._bar = Bar(*columns, console=console)
+            state = TextColumn("{task.fields[state]}")
+            self._bar = Bar(TextColumn(label), BarColumn(), MofNCompleteColumn(), state, console=console)
             self._task = self._bar.add_task(label, total=total, completed=done, state="")
 
     def __enter__(self) -> Progress:
@@ -38,7 +55,9 @@ class Progress:
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -60,5 +79,6 @@ class Progress:
         if last > first and now > start:
             speed = (last - first) / (now - start)
             left = timedelta(seconds=round((self.total - last) / speed))
-            parts = [f"{speed:.3g} {self.unit}/s" if speed >= 1 else f"{1 / speed:.3g} s/{self.unit}", f"{left} left", *parts]
+            pace = f"{speed:.3g} {self.unit}/s" if speed >= 1 else f"{1 / speed:.3g} s/{self.unit}"
+            parts = [pace, f"{left} left", *parts]
         return "  ".join(parts)

@@ -90,11 +90,11 @@ class Record:
         return Item(self.group, self.seed, self.category, self.video, self.object_id, self.expression)
 
     @property
-    def J(self) -> float:
+    def J(self) -> float:  # noqa: N802, the measure's name
         return self.J_sum / self.frames
 
     @property
-    def F(self) -> float:
+    def F(self) -> float:  # noqa: N802
         return self.F_sum / self.frames
 
 
@@ -114,8 +114,8 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
             (
                 *(r.method, r.shots, r.control or "", r.scoring),
                 *(r.group, r.seed, r.category, r.video, r.object_id, r.expression),
-                # repr keeps every bit of the sums; the means are for people.
-                *(r.frames, f"{r.J:.6f}", f"{r.F:.6f}", repr(r.J_sum), repr(r.F_sum), f"{r.seconds:.6f}"),
+                # repr keeps every bit; the means J and F are for people.
+                *(r.frames, f"{r.J:.6f}", f"{r.F:.6f}", repr(r.J_sum), repr(r.F_sum), repr(r.seconds)),
             )
         )
     write_whole(path, text.getvalue().encode())

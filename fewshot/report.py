@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,13 @@ def write_report(run_folder: Path) -> Path:
     parts = split(read_records(run_folder / "records.csv"))
     config = load_document(run_folder / "config.yaml").values if (run_folder / "config.yaml").is_file() else {}
     resamples = int(summary.facts.get("resamples", 1000))
-    main = [row for row in summary.rows if row.scoring == summary.rows[0].scoring] if summary.rows else []
-    sections = (
-        _head(run_folder, config, summary),
-        _results(summary, config),
-        _controls(main, parts, resamples),
-        _comparisons(main, parts, resamples),
-        _classes(main, parts),
-        _seeds(main, parts),
-        _training(run_folder),
-        _overlays(run_folder),
-        _environment(run_folder),
-    )
+    sections = [_head(run_folder, config, summary), _results(summary, config)]
+    for group in dict.fromkeys(row.group for row in summary.rows):
+        # One scoring is enough for the details: the first of the table.
+        rows = [row for row in summary.rows if row.group == group and row.scoring == summary.rows[0].scoring]
+        details = (_controls(rows, parts, resamples), _comparisons(rows, parts, resamples), _classes(rows, parts))
+        sections += [*details, _seeds(rows, parts)]
+    sections += [_training(run_folder), _overlays(run_folder), _environment(run_folder)]
     path = run_folder / "report.md"
     write_whole(path, ("\n\n".join(section for section in sections if section) + "\n").encode())
     return path
@@ -57,13 +53,11 @@ def write_report(run_folder: Path) -> Path:
 
 def _head(folder: Path, config: Mapping[str, Any], summary: Summary) -> str:
     name = config.get("name", folder.name)
-    facts = {"experiment": f"`{name}`" + (" ([config.yaml](config.yaml))" if config else " (config.yaml is absent)")}
+    facts = {"experiment": f"`{name}` ([config.yaml](config.yaml))" if config else f"`{name}` (config.yaml is absent)"}
     facts["support list (manifest, sha256)"] = f"`{summary.facts.get('manifest', 'not recorded')}`"
     for key, value in summary.facts.items():
         if key not in ("manifest", "interval", "resamples") and isinstance(value, str | int | float):
             facts[key.replace("_", " ")] = f"{value:.1f}" if isinstance(value, float) else str(value)
-    spent = sum(row.seconds for row in summary.rows if row.scoring == summary.rows[0].scoring)
-    facts["wall time of adaptation and prediction, all rows"] = f"{spent:.1f} s"
     return f"# Run {name}\n\n" + markdown_table(("", ""), [*facts.items()])
 
 
@@ -79,8 +73,9 @@ def _results(summary: Summary, config: Mapping[str, Any]) -> str:
     size = (config.get("data") or {}).get("short_side", "not recorded")
     blocks.append(
         f"Points, 0-100. `paper`: at the model's picture size (short side {size}), frames pooled, F within 0.010 of "
-        "the diagonal. `davis`: at the files' own size, F within 0.008, mean of each sequence, then of each class, then of "
-        "the classes. Seconds are wall time on this machine, adaptation included.\n\n"
+        "the diagonal. `davis`: at the files' own size, F within 0.008, mean of each sequence, then of each class, "
+        "then of the classes. Seconds: wall time of adapting and predicting on this machine, summed over all clips and "
+        "seeds; reading pictures, and the frozen trunk where its features were cached, are not in it.\n\n"
         f"Interval: {summary.facts.get('interval', 'method not recorded')}. Support seeds are not resampled: their "
         "spread has a table of its own below. One trained model; the spread over trainings is not measured here."
     )
@@ -99,8 +94,7 @@ def _controls(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], res
     for row in rows:
         if row.control is None:
             continue
-        plain = parts.get((row.method, row.shots, None, row.scoring, row.group), [])
-        changed = parts.get((row.method, row.shots, row.control, row.scoring, row.group), [])
+        changed, plain = _of(parts, row), _of(parts, replace(row, control=None))
         scores = (points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high))
         change = _difference(paired_difference(changed, plain, resamples=resamples))
         body.append((row.method, str(row.shots), row.control, *scores, *change))
@@ -110,7 +104,7 @@ def _controls(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], res
     meaning = "; ".join(f"`{name}`: {_CONTROLS[name]}" for name in used)
     return "\n\n".join(
         (
-            f"## Controls, `{rows[0].scoring}` scoring",
+            f"## Controls, {_where(rows)}",
             f"What is left when one input is wrong or missing ({meaning}). Change: of J&F against the unchanged "
             "method, paired on the same items. A method that uses its inputs loses clearly.",
             markdown_table((*_CONTROL_HEAD, _INTERVAL, "change", _INTERVAL, "items"), body),
@@ -121,14 +115,13 @@ def _controls(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], res
 def _comparisons(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], resamples: int) -> str:
     body = []
     for first, second in _pairs([row for row in rows if row.control is None]):
-        sides = [parts.get((r.method, r.shots, r.control, r.scoring, r.group), []) for r in (first, second)]
-        difference = paired_difference(sides[0], sides[1], resamples=resamples)
+        difference = paired_difference(_of(parts, first), _of(parts, second), resamples=resamples)
         body.append((f"{label(first)} - {label(second)}", *_difference(difference)))
     if not body:
         return ""
     return "\n\n".join(
         (
-            f"## Differences, `{rows[0].scoring}` scoring",
+            f"## Differences, {_where(rows)}",
             "Paired: both sides on the same items and the same resamples.",
             markdown_table(("difference", "J&F", _INTERVAL, "items"), body),
         )
@@ -136,12 +129,13 @@ def _comparisons(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], 
 
 
 def _pairs(rows: Sequence[SummaryRow]) -> Iterator[tuple[SummaryRow, SummaryRow]]:
-    """Each method against the first one at equal shots, and against itself with the fewest shots."""
+    """Each row against the first method and against the one it builds on (`cma+finetune`: `cma`), at equal shots, and
+    against itself with the fewest shots."""
     for row in rows:
-        peers = [other for other in rows if other.group == row.group]
-        baseline = next((other for other in peers if other.shots == row.shots), row)
-        fewest = min((other for other in peers if other.method == row.method), key=lambda other: other.shots)
-        yield from ((row, other) for other in (baseline, fewest) if other is not row)
+        equal = [other for other in rows if other.shots == row.shots]
+        others = equal[:1] + [other for other in equal if other.method == row.method.rpartition("+")[0]]
+        others.append(min((other for other in rows if other.method == row.method), key=lambda other: other.shots))
+        yield from ((row, other) for other in dict.fromkeys(others) if other is not row)
 
 
 def _difference(difference: Difference | None) -> tuple[str, str, str]:
@@ -152,39 +146,41 @@ def _difference(difference: Difference | None) -> tuple[str, str, str]:
 
 
 def _classes(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]]) -> str:
-    blocks = []
-    for group in dict.fromkeys(row.group for row in rows):
-        shown = [row for row in rows if row.control is None and row.group == group]
-        chosen = [parts.get((row.method, row.shots, None, row.scoring, group), []) for row in shown]
-        means = [means_by(records, lambda r: r.category) for records in chosen]
-        videos: dict[str, set[str]] = {}
-        for record in (record for records in chosen for record in records):
-            videos.setdefault(record.category, set()).add(record.video)
-        body = [
-            (name, str(len(videos[name])), *(points(sum(m[name]) / 2) if name in m else "-" for m in means))
-            for name in sorted(videos)
-        ]
-        table = markdown_table(("class", "videos", *(label(row) for row in shown)), body)
-        blocks.append(f"## By class, group {group}: J&F, `{rows[0].scoring}` scoring\n\n{table}")
-    return "\n\n".join(blocks)
+    shown = [row for row in rows if row.control is None]
+    means = [means_by(_of(parts, row), lambda r: r.category) for row in shown]
+    videos: dict[str, set[str]] = {}
+    for record in (record for row in shown for record in _of(parts, row)):
+        videos.setdefault(record.category, set()).add(record.video)
+    body = [
+        (name, str(len(videos[name])), *(points(sum(m[name]) / 2) if name in m else "-" for m in means))
+        for name in sorted(videos)
+    ]
+    table = markdown_table(("class", "videos", *(label(row) for row in shown)), body)
+    return f"## By class: J&F, {_where(rows)}\n\n{table}"
 
 
 def _seeds(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]]) -> str:
     shown = [row for row in rows if row.control is None]
-    chosen = [parts.get((row.method, row.shots, None, row.scoring, row.group), []) for row in shown]
-    means = [means_by(records, lambda r: r.seed) for records in chosen]
+    means = [means_by(_of(parts, row), lambda r: r.seed) for row in shown]
     seeds = sorted({seed for found in means for seed in found})
-    if not seeds:
-        return ""
     body = []
     for row, found in zip(shown, means, strict=True):
         scores = [sum(found[seed]) / 2 for seed in seeds if seed in found]
         spread = f"{_deviation(scores):.1f}" if len(scores) > 1 else "-"
         cells = (points(sum(found[seed]) / 2) if seed in found else "-" for seed in seeds)
-        body.append((row.method, str(row.shots), str(row.group), *cells, spread))
-    head = ("method", "shots", "group", *(f"seed {seed}" for seed in seeds), "standard deviation")
-    text = f"{len(seeds)} support seed{'s' if len(seeds) > 1 else ''}; each draws other support clips for every class."
-    return f"## By support seed: J&F, `{rows[0].scoring}` scoring\n\n{text}\n\n{markdown_table(head, body)}"
+        body.append((row.method, str(row.shots), *cells, spread))
+    head = ("method", "shots", *(f"seed {seed}" for seed in seeds), "standard deviation")
+    text = f"{len(seeds)} support seed{'s' if len(seeds) != 1 else ''}; each draws other support clips for every class."
+    return f"## By support seed: J&F, {_where(rows)}\n\n{text}\n\n{markdown_table(head, body)}"
+
+
+def _of(parts: Mapping[Key, list[Record]], row: SummaryRow) -> list[Record]:
+    """The records that a row stands on."""
+    return parts.get((row.method, row.shots, row.control, row.scoring, row.group), [])
+
+
+def _where(rows: Sequence[SummaryRow]) -> str:
+    return f"group {rows[0].group}, `{rows[0].scoring}` scoring"
 
 
 def _deviation(values: Sequence[float]) -> float:
@@ -219,7 +215,11 @@ def _environment(folder: Path) -> str:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is no JSON ({error}); remove it, then write the report again") from error
-    return "## Environment\n\n" + markdown_table(("", ""), list(_flat(meta)))
+    starts = meta.get("starts") if isinstance(meta, Mapping) else None
+    if not starts:
+        return "## Environment\n\n" + markdown_table(("", ""), list(_flat(meta)))
+    text = "One start." if len(starts) == 1 else f"{len(starts)} starts; the last one:"
+    return f"## Environment\n\n{text}\n\n" + markdown_table(("", ""), list(_flat(starts[-1])))
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -227,4 +227,5 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{name} {key}".strip())
     else:
-        yield name, " ".join(str(value).split())
+        words = value if isinstance(value, list) else str(value).split()
+        yield name, " ".join(str(word) for word in words)

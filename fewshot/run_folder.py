@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from episodes.errors import ConfigError
 from fewshot.config import ExperimentConfig, config_hash, load_config, plain, to_yaml
+from fewshot.records import write_whole
 
 CONFIG = "config.yaml"
 _EVALUATED = "evaluated.json"
@@ -37,18 +37,18 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
             )
     elif folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty and holds no {CONFIG}, so it is no run folder. Choose another with --out.")
+        raise ConfigError(f"{folder} is not empty and no run folder (it holds no {CONFIG}). Choose another with --out.")
     elif folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(stored, to_yaml(config))
+    write_whole(stored, to_yaml(config).encode())
 
 
 def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     """The config of a run folder with `key=value` overrides. Raises ConfigError when it is none."""
     stored = folder / CONFIG
     if not stored.is_file():
-        raise ConfigError(f"{folder} is no run folder: it holds no {CONFIG}. Train first, for example: python run.py train EXP.")
+        raise ConfigError(f"{folder} is no run folder: it holds no {CONFIG}. Train first: python run.py train EXP")
     return load_config(stored, overrides)
 
 
@@ -62,17 +62,7 @@ def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> boo
 
 def mark_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> None:
     """Note that summary.json belongs to this config and checkpoint. Call it when the evaluation has ended."""
-    write_text(folder / _EVALUATED, json.dumps(_evaluation(config, checkpoint), indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or nothing: beside it first, then renamed over it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(folder / _EVALUATED, (json.dumps(_evaluation(config, checkpoint), indent=2) + "\n").encode())
 
 
 def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:

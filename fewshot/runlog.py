@@ -1,11 +1,11 @@
-"""What a run writes about itself: metrics.jsonl, TensorBoard events (tb/), meta.json; and the set-up of logging."""
+"""What a training writes about itself: metrics.jsonl, TensorBoard events (tb/), meta.json."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,74 +15,70 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.logging import RichHandler
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from fewshot.progress import console
-from fewshot.run_folder import write_text
+from fewshot.records import write_whole
 
 METRICS = "metrics.jsonl"
 _META = "meta.json"
+_BOARD = "tb"
 _PACKAGES = ("fewshot-rvos", "torch", "torchvision", "timm", "transformers", "accelerate", "numpy", "safetensors")
 
 
 class RunLog:
-    """Metrics of a run that starts, or goes on, after `step` finished steps.
+    """Metrics of a training that starts, or goes on, after `step` finished steps. Use as a context manager.
 
-    What an interrupted run wrote about later steps is cut off, so that a resumed run leaves the same metrics as one that
-    never stopped. Use as a context manager.
+    What an interrupted training wrote about later steps is cut off, so that a resumed one leaves the same metrics as
+    one that never stopped. With `main` False (the other processes of one training) nothing is written.
     """
 
-    def __init__(self, run_folder: Path, *, step: int = 0) -> None:
-        run_folder.mkdir(parents=True, exist_ok=True)
-        path = run_folder / METRICS
-        _truncate(path, step)
-        self._metrics = open(path, "a", encoding="utf-8")
-        self._board = SummaryWriter(str(run_folder / "tb"), purge_step=step + 1 if step else None, flush_secs=30)
+    def __init__(self, run_folder: Path, *, step: int = 0, main: bool = True) -> None:
+        self._path = run_folder / METRICS if main else Path(os.devnull)
+        self._board: SummaryWriter | None = None
+        if main:
+            run_folder.mkdir(parents=True, exist_ok=True)
+            _truncate(self._path, step)
+            if step == 0:
+                shutil.rmtree(run_folder / _BOARD, ignore_errors=True)  # of a training that reached no checkpoint
+            purge = step + 1 if step else None
+            self._board = SummaryWriter(str(run_folder / _BOARD), purge_step=purge, flush_secs=30)
 
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
-        """One line of metrics.jsonl and one TensorBoard scalar `kind/name` for each value."""
+        """One line of metrics.jsonl, and one TensorBoard scalar `kind/name` for each value."""
         row = {"step": step, "kind": kind, **{name: float(value) for name, value in values.items()}}
-        self._metrics.write(json.dumps(row) + "\n")
-        self._metrics.flush()
-        for name, value in values.items():
-            self._board.add_scalar(f"{kind}/{name}", float(value), step)
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(f"{kind}/{name}", float(value), step)
 
     def image(self, step: int, name: str, picture: Tensor) -> None:
-        """A picture (3, H, W) uint8 for TensorBoard."""
-        self._board.add_image(name, picture, step)
+        """A picture (3, H, W) uint8 for TensorBoard; what was logged before it reaches the files too."""
+        if self._board is not None:
+            self._board.add_image(name, picture, step)
+            self._board.flush()
 
     def hyperparameters(self, values: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
-        """The run's config (nested plain values) and final scores for TensorBoard's HPARAMS page."""
-        flat = {name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in _flatten(values)}
+        """The run's config (nested plain values) and its final scores for TensorBoard's HPARAMS page."""
+        if self._board is None:
+            return
         scores = {f"final/{name}": float(value) for name, value in metrics.items()}
-        for summary in hparams(flat, scores):  # SummaryWriter.add_hparams would open a second run folder for them
-            self._board.file_writer.add_summary(summary)
+        writer = self._board._get_file_writer()
+        for summary in hparams(dict(_flatten(values)), scores):  # SummaryWriter.add_hparams would open a second run
+            writer.add_summary(summary)
         for name, value in scores.items():
             self._board.add_scalar(name, value)
-
-    def flush(self) -> None:
-        """Everything so far reaches the files."""
-        self._metrics.flush()
-        self._board.flush()
-
-    def close(self) -> None:
-        self._metrics.close()
-        self._board.close()
-
-
-def read_metrics(run_folder: Path) -> list[dict[str, Any]]:
-    """All lines of metrics.jsonl; a last line that an interruption cut is left out."""
-    path = run_folder / METRICS
-    return [row for _, row in _rows(path)] if path.is_file() else []
 
 
 def write_meta(run_folder: Path, *, seed: int, step: int) -> None:
@@ -100,46 +96,28 @@ def write_meta(run_folder: Path, *, seed: int, step: int) -> None:
         "cpus": os.cpu_count(),
         "versions": {name: _version(name) for name in _PACKAGES},
     }
-    write_text(path, json.dumps({"starts": [*starts, start]}, indent=2) + "\n")
-
-
-def start_logging(level: int) -> None:
-    """Log lines go to stderr: above the progress bar on a terminal, plain with a time anywhere else."""
-    handler: logging.Handler
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, log_time_format="%H:%M:%S", markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
-    for name in ("episodes", "models", "fewshot"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
+    write_whole(path, (json.dumps({"starts": [*starts, start]}, indent=2) + "\n").encode())
 
 
 # --------------------------------------------------------------------------- details
 
 
-def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):  # a line without its end was being written when the run was killed
-            rows.append((line, json.loads(line)))
-    return rows
-
-
 def _truncate(path: Path, step: int) -> None:
+    """Keep the lines of the first `step` steps; a line without its end was being written when the run was killed."""
     if path.is_file():
-        write_text(path, "".join(line for line, row in _rows(path) if row["step"] <= step))
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step).encode())
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, bool | int | float | str]]:
+    """Nested values by their dotted keys; lists and null as text, which is all that TensorBoard can show of them."""
+    pairs: list[tuple[str, bool | int | float | str]] = []
     for name, value in values.items():
         key = f"{prefix}{name}"
-        pairs += _flatten(value, f"{key}.") if isinstance(value, Mapping) else [(key, value)]
+        if isinstance(value, Mapping):
+            pairs += _flatten(value, f"{key}.")
+        else:
+            pairs.append((key, value if isinstance(value, bool | int | float | str) else str(value)))
     return pairs
 
 

@@ -20,6 +20,7 @@ Part = TypeVar("Part", int, str)
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+_BLOCK_CELLS = 2_000_000  # drawn cells held at once; those of all resamples of a large set would take gigabytes
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Estimate:
     JF_high: float
 
     @property
-    def JF(self) -> float:
+    def JF(self) -> float:  # noqa: N802, the measure's name
         return (self.J + self.F) / 2.0
 
 
@@ -47,7 +48,7 @@ class Difference:
     JF_high: float
 
     @property
-    def JF(self) -> float:
+    def JF(self) -> float:  # noqa: N802, the measure's name
         return (self.J + self.F) / 2.0
 
 
@@ -145,8 +146,7 @@ def _bootstrap(table: _ClusterTable, resamples: int, seed: int) -> NDArray[np.fl
     classes, longest = table.weights.shape
     rng = np.random.default_rng(seed)
     means = []
-    # A block bounds the memory: the drawn cells of all resamples of a large set would take gigabytes.
-    block = max(1, 2_000_000 // (classes * longest))
+    block = max(1, _BLOCK_CELLS // (classes * longest))
     for start in range(0, resamples, block):
         rows = rng.integers(classes, size=(min(block, resamples - start), classes))  # (R, C)
         counts = table.videos[rows][..., None]  # (R, C, 1)

@@ -20,12 +20,13 @@ from episodes.errors import TrainingError
 from episodes.sampling import EpisodeSampler
 from episodes.types import Episode
 from fewshot.checkpoint import latest, load_checkpoint, save_checkpoint
-from fewshot.config import ExperimentConfig
+from fewshot.config import ExperimentConfig, plain
 from fewshot.features import FeatureStore
 from fewshot.learners import Learner, build_learner
+from fewshot.progress import Progress
 from fewshot.optim import build_optimizer, learning_rate
 from fewshot.randomness import TRAINING_STEP, torch_randomness
-from fewshot.runlog import RunLog
+from fewshot.runlog import RunLog, write_meta
 from fewshot.setup_run import build_network, cached_features, open_catalog
 from fewshot.validation import Validation
 
@@ -73,8 +74,13 @@ class Trainer:
         self.learner: Learner = build_learner(config.learner, self.network, config.evaluate.chunk_frames)
         self.optimizer = build_optimizer(self.network.head, config.train)
         features = self._features(catalog)
+        augment = config.episodes.augment
         self.dataset = EpisodeDataset(
-            catalog, self.sampler, short_side=config.data.short_side, features=features, augment=config.episodes.augment
+            catalog,
+            self.sampler,
+            short_side=config.data.short_side,
+            augment=augment,
+            features=features if augment is None else None,  # cached features are those of unchanged frames
         )
         self.validation = None
         if validation_sampler is not None:
@@ -140,13 +146,18 @@ class Trainer:
             found = latest(self.run_folder)
             assert found is not None
             return found
+        if self.rank == 0:
+            write_meta(self.run_folder, seed=self.config.seed, step=start)
         done, score = start, None
-        with RunLog(self.run_folder, self.config, start_step=start, total_steps=steps, main=self.rank == 0) as runlog:
+        with RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog, Progress("training", steps, done=start) as progress:
             try:
                 for number, episodes in zip(range(start, steps), self._batches(start), strict=True):
                     result = self.step(number, episodes)
                     done, score = number + 1, None
-                    self._report(runlog, done, result)
+                    progress.update(done, {"loss": result.losses["total"]})
+                    if self._due(done, self.config.train.log_every):
+                        rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
+                        runlog.scalars(done, "train", {**result.losses, **rates})
                     if self.validation is not None and self._due(done, self.config.train.validate_every):
                         score = self._validate(runlog, done)
                     if self._due(done, self.config.train.checkpoint_every):
@@ -156,6 +167,7 @@ class Trainer:
                     log.info("interrupted: saving step %d", done)
                     self._save(done, score)
                 raise
+            runlog.hyperparameters(plain(self.config), {} if score is None else {"validation_JF": score})
         found = latest(self.run_folder)
         assert found is not None
         return found
@@ -182,19 +194,13 @@ class Trainer:
             )
         )
 
-    def _report(self, runlog: RunLog, done: int, result: StepResult) -> None:
-        if self._due(done, self.config.train.log_every) or done == 1:
-            scalars = {f"loss/{name}": value for name, value in result.losses.items()}
-            runlog.scalars(done, {**scalars, "train/grad_norm": result.grad_norm, "train/learning_rate": result.rate})
-        runlog.progress(done, loss=result.losses["total"])
-
     def _validate(self, runlog: RunLog, done: int) -> float:
         assert self.validation is not None
         began = time.perf_counter()
         scores, overlay = self.validation.run(self.learner, self.accelerator.device)
-        scalars = {"validation/J": scores.J, "validation/F": scores.F, "validation/JF": scores.JF}
-        runlog.scalars(done, {**scalars, "validation/seconds": time.perf_counter() - began})
-        runlog.image(done, "validation/episode", overlay)
+        values = {"J": scores.J, "F": scores.F, "JF": scores.JF, "seconds": time.perf_counter() - began}
+        runlog.scalars(done, "validation", values)
+        runlog.image(done, "validation/episode", torch.from_numpy(overlay).permute(2, 0, 1))
         log.info("step %d: validation J %.1f  F %.1f  J&F %.1f", done, scores.J, scores.F, scores.JF)
         return scores.JF
 
@@ -233,4 +239,5 @@ def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -
         query_frames=episodes.query_frames,
         name_shuffle=episodes.name_shuffle if split == "train" else 0.0,
         validation_videos=episodes.validation_videos,
+        small_classes=episodes.small_classes,
     )

@@ -38,7 +38,8 @@ class Validation:
 
     def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:
         """Scores, and a picture (H, W, 3) of the first episode."""
-        region, boundary, pages = [], [], []
+        region, boundary = [], []
+        pages: list[Picture] = []
         for index in range(self.count):
             episode: Episode = self.dataset[index].to(device)
             predicted = learner.adapt(episode.support).predict(episode.query)[0].cpu().numpy() > 0.5

@@ -19,7 +19,7 @@ NORM_GROUPS = 8
 
 
 class VisionLanguageBlock(nn.Module):
-    """Self-attention within each frame on a reduced grid, cross-attention to the words, feed-forward; post-norm."""
+    """Self-attention among all frames of a clip on a reduced grid, cross-attention to the words, feed-forward; post-norm."""
 
     def __init__(self, width: int, words: int, heads: int, ffn: int, dropout: float, reduction: int) -> None:
         super().__init__()
@@ -42,29 +42,35 @@ class VisionLanguageBlock(nn.Module):
         """feature, position (N, C, h, w); valid (N, h, w) bool; words and word_keys (words + position) (B, L, C);
         word_valid (B, L) bool -> (N, C, h, w).
         """
+        b = len(words)
         size = feature.shape[-2:]
         tokens = feature.flatten(2).transpose(1, 2)
-        tokens = self.norm1(tokens + self.drop_self(self._within_frame(feature, position, valid)))
-        located = (tokens + position.flatten(2).transpose(1, 2)).reshape(len(words), -1, tokens.shape[-1])
+        tokens = self.norm1(tokens + self.drop_self(self._across_frames(feature, position, valid, b)))
+        located = tokens + position.flatten(2).transpose(1, 2)
         read = self.multihead_attn(
-            located, word_keys, words, key_padding_mask=~word_valid, need_weights=False
+            located.reshape(b, -1, tokens.shape[-1]), word_keys, words, key_padding_mask=~word_valid, need_weights=False
         )[0]
-        tokens = self.norm2(tokens + self.drop_cross(read.view_as(tokens)))
+        tokens = self.norm2(tokens + self.drop_cross(read.reshape(tokens.shape)))
         tokens = self.norm3(self.ffn(tokens))
         return tokens.transpose(1, 2).unflatten(2, size)
 
-    def _within_frame(self, feature: Tensor, position: Tensor, valid: Tensor) -> Tensor:
-        """Self-attention of the reduced frame, brought back to full size: -> (N, h w, C)."""
+    def _across_frames(self, feature: Tensor, position: Tensor, valid: Tensor, b: int) -> Tensor:
+        """Self-attention of the b clips' reduced frames, brought back to full size: -> (N, h w, C)."""
         size = feature.shape[-2:]
         small = [max(1, side // self.reduction) for side in size]
         if self.reduction > 1:
             feature, position = (F.interpolate(x, size=small, mode="nearest") for x in (feature, position))
             valid = F.interpolate(valid[:, None].float(), size=small, mode="nearest")[:, 0].bool()
         tokens = feature.flatten(2).transpose(1, 2)
-        located = (feature + position).flatten(2).transpose(1, 2)
+        located = tokens + position.flatten(2).transpose(1, 2)
+        in_clips = (b, -1, tokens.shape[-1])
         attended = self.self_attn(
-            located, located, tokens, key_padding_mask=~valid.flatten(1), need_weights=False
-        )[0]
+            located.reshape(in_clips),
+            located.reshape(in_clips),
+            tokens.reshape(in_clips),
+            key_padding_mask=~valid.reshape(b, -1),
+            need_weights=False,
+        )[0].reshape(tokens.shape)
         if self.reduction > 1:
             grid = attended.transpose(1, 2).unflatten(2, small)
             grid = F.interpolate(grid, size=size, mode="bilinear", align_corners=False)

@@ -270,8 +270,8 @@ class Head(nn.Module):
             queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
             picture = repeat(_picture_size(query.valid), "b xy -> (b t) xy", t=t)
             masks = []
-            for hidden, boxes in zip(queries.hidden, queries.boxes, strict=True):
-                logits = rearrange(self.dynamic(features, hidden, boxes[..., :2], picture), "(b t) q h w -> b t q h w", b=b)
+            for hidden, references in zip(queries.hidden, queries.references, strict=True):
+                logits = rearrange(self.dynamic(features, hidden, references[..., :2], picture), "(b t) q h w -> b t q h w", b=b)
                 masks.append(logits if dense is None else dense[:, :, None] + self.residual_scale * logits)
         return Prediction(queries, masks, dense, prior)
 

@@ -34,7 +34,8 @@ def objective(
         terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
         total = total + config.dense * (2 * terms["dense_bce"] + terms["dense_dice"])
     if prediction.prior is not None and prior_target:
-        share = F.adaptive_avg_pool2d(query.class_masks.float(), prediction.prior.shape[-2:])
+        size = (prediction.prior.shape[-2], prediction.prior.shape[-1])
+        share = F.adaptive_avg_pool2d(query.class_masks.float(), size)
         terms["prior_bce"], terms["prior_dice"] = bce_and_dice(prediction.prior, share)
         total = total + config.prior * (2 * terms["prior_bce"] + 5 * terms["prior_dice"])
     return {**terms, "total": total}
@@ -48,8 +49,8 @@ def _layers(prediction: Prediction) -> list[LayerPrediction]:
         prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True
     ):
         b = masks.shape[0]
-        clips = [rearrange(x.float(), "(b t) q c -> b t q c", b=b) for x in (logits, boxes)]
-        layers.append(LayerPrediction(*clips, masks.float()))
+        scores, places = (rearrange(x.float(), "(b t) q c -> b t q c", b=b) for x in (logits, boxes))
+        layers.append(LayerPrediction(scores, places, masks.float()))
     return layers
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -9,13 +11,14 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 from episodes.errors import WeightsError
 from models.weights import MINILM, packaged_weights
 
-CACHED_SENTENCES = 20_000  # about 20 KB each with MiniLM (12 tokens of 384 float32 values): 400 MB at most
+REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sentences follow each other closely
 
 
 class TextEncoder(nn.Module):
-    """A transformers encoder in eval mode, without gradients.
+    """A transformers encoder in eval mode, without gradients. The answers to the last few calls are remembered.
 
-    Sentences repeat across episodes, so encoded ones are remembered (the encoder is frozen: an encoding never changes).
+    All sentences of a call are encoded together, whatever was encoded before: the last bits of an encoding depend on its
+    batch, and a resumed run must see the bits of an uninterrupted one.
     """
 
     def __init__(self, name: str, pretrained: bool = True) -> None:
@@ -35,7 +38,7 @@ class TextEncoder(nn.Module):
             ) from error
         self.dim = int(self.model.config.hidden_size)
         self.pool = "mean" if name == "package:minilm" else "pooler"
-        self._cache: dict[str, tuple[Tensor, Tensor]] = {}
+        self._answers: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = OrderedDict()
         self.requires_grad_(False)
         self.eval()
 
@@ -46,33 +49,25 @@ class TextEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """N sentences -> words (N, L, D), valid (N, L) bool, sentence (N, D); L = longest sentence in tokens."""
-        missing = sorted({text for text in texts if text not in self._cache})
-        if missing:
-            if len(self._cache) + len(missing) > CACHED_SENTENCES:
-                self._cache.clear()
-                missing = sorted(set(texts))
-            for text in missing:
-                self._encode(text)
-        words = [self._cache[text][0] for text in texts]
-        length = max(len(word) for word in words)
-        device = words[0].device
-        padded = torch.zeros(len(texts), length, self.dim, device=device)
-        valid = torch.zeros(len(texts), length, dtype=torch.bool, device=device)
-        for row, word in enumerate(words):
-            padded[row, : len(word)] = word
-            valid[row, : len(word)] = True
-        return padded, valid, torch.stack([self._cache[text][1] for text in texts])
+        if texts not in self._answers:
+            self._answers[texts] = self._encode(texts)
+            if len(self._answers) > REMEMBERED_CALLS:
+                self._answers.popitem(last=False)
+        return self._answers[texts]
 
-    def _encode(self, text: str) -> None:
-        """One sentence at a time: in a batch, its bits would depend on its neighbours, and so on what the cache held."""
-        tokens = self.tokenizer([text], truncation=True, return_tensors="pt").to(self.model.device)
+    def _encode(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        distinct = sorted(set(texts))
+        row = torch.tensor([distinct.index(text) for text in texts], device=self.model.device)
+        tokens = self.tokenizer(distinct, padding=True, truncation=True, return_tensors="pt").to(self.model.device)
         output = self.model(**tokens)
-        words = output.last_hidden_state[0].float()
+        valid = tokens["attention_mask"].bool()
+        words = output.last_hidden_state.float() * valid[..., None]
         pooled = getattr(output, "pooler_output", None)
-        sentence = words.mean(0) if self.pool == "mean" or pooled is None else pooled[0].float()
-        self._cache[text] = (words, sentence)
+        if self.pool == "mean" or pooled is None:
+            pooled = words.sum(1) / valid.sum(1, keepdim=True)
+        return words[row], valid[row], pooled.float()[row]
 
     def _apply(self, fn, recurse: bool = True):  # type: ignore[no-untyped-def]
         """A move to another device or type forgets what was encoded there."""
-        self._cache.clear()
+        self._answers.clear()
         return super()._apply(fn, recurse)

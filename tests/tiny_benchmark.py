@@ -26,10 +26,10 @@ def write_tiny_benchmark(
     objects_per_class: int = 1,
     seed: int = 0,
 ) -> Path:
-    """Writes pictures, masks and JSON files under `root` and returns it. `size` is a side or (height, width) in pixels.
+    """Writes pictures, masks and JSON files under `root` and returns it. `size`: a side, or (height, width) in pixels.
 
-    Every class is in `videos_per_class` videos. Each object has two sentences: by colour ("the red disc") and by the half
-    in which it starts ("a disc on the left").
+    Every class is in `videos_per_class` videos. Each object has two sentences: by colour ("the red disc") and by the
+    half in which it stays ("a disc on the left").
     """
     height, width = (size, size) if isinstance(size, int) else size
     names = [SHAPES[i] if i < len(SHAPES) else f"{SHAPES[i % len(SHAPES)]}_{i // len(SHAPES)}" for i in range(classes)]
@@ -42,7 +42,8 @@ def write_tiny_benchmark(
             scene = _scene(rng, pair, names, objects_per_class)
             _write_video(root, video, scene, rng, frames, (height, width))
             listed = [f"{5 * frame:05d}" for frame in range(frames)]
-            meta[video] = {"objects": {str(i + 1): {"category": item["name"], "frames": listed} for i, item in enumerate(scene)}}
+            records = {str(i + 1): {"category": item["name"], "frames": listed} for i, item in enumerate(scene)}
+            meta[video] = {"objects": records}
             sentences[video] = {"frames": listed, "expressions": _expressions(scene)}
     _write_json(root / "train/meta.json", {"videos": meta})
     _write_json(root / "train/classes.json", names)
@@ -55,7 +56,8 @@ def _pairs(classes: int) -> list[tuple[int, int]]:
     pairs = []
     for remainder in range(min(4, classes)):
         members = list(range(remainder, classes, 4))
-        pairs += [(members[i], members[i + 1] if i + 1 < len(members) else members[i]) for i in range(0, len(members), 2)]
+        members += members[-1:] * (len(members) % 2)
+        pairs += list(zip(members[::2], members[1::2], strict=True))
     return pairs
 
 
@@ -65,7 +67,8 @@ def _scene(rng: np.random.Generator, pair: tuple[int, int], names: list[str], ob
     for row in range(objects_per_class):
         left = int(rng.integers(2))
         for column, shape in enumerate((pair[left], pair[1 - left])):
-            scene.append({"shape": shape, "name": names[shape], "column": column, "row": row, "rows": objects_per_class})
+            place = {"column": column, "row": row, "rows": objects_per_class}
+            scene.append({"shape": shape, "name": names[shape], **place})
     colours = rng.permutation(list(COLOURS))
     for position, item in enumerate(scene):
         item["colour"] = str(colours[position % len(colours)])
@@ -91,8 +94,7 @@ def _write_video(
             picture[inside] = COLOURS[item["colour"]]
             ids[inside] = position + 1
         Image.fromarray(picture).save(pictures / f"{5 * frame:05d}.jpg", quality=95)
-        mask = Image.fromarray(ids, mode="P") if False else Image.fromarray(ids).convert("L")
-        _save_palette(mask, masks / f"{5 * frame:05d}.png")
+        _save_palette(Image.fromarray(ids), masks / f"{5 * frame:05d}.png")
 
 
 def _save_palette(mask: Image.Image, path: Path) -> None:

@@ -83,7 +83,7 @@ def appearance(attribute: str, value: str, draws: Draws) -> Appearance:
         grain=draws.uniform(0.88, 1.15),
         grain_turn=draws.uniform(-1, 1),
         dark_lines=draws.chance(0.6),
-        stroke=draws.uniform(0, 0.8),
+        stroke=draws.uniform(0, 0.6),
         rim=draws.pick((0.0, 0.75, 1.25, 1.75)),
         rim_dark=draws.chance(0.6),
     )

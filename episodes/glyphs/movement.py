@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.outlines import Outline
 
-_CELLS = ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73))  # x, y of the quarters' middles
+_SPREAD, _CROWDED = 0.27, 0.33  # distance of the quarters' middles from the border; crowded ones occlude more
 _MIDDLE_GAP = 0.07  # a named side keeps its objects' centres this far from the middle line
 _TRIES = 40
 _STEPS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
@@ -48,12 +48,13 @@ class Mover:
 
 def paths(movers: Sequence[Mover], frames: int, leaving: float, draws: Draws) -> list[tuple[Pose, ...]]:
     """One path for each object; of several random layouts the first one in which no object hides another for long."""
-    allowed = 0.45 if draws.chance(0.4) else 0.15
+    crowded = draws.chance(0.35)
+    inset, allowed = (_CROWDED, 0.45) if crowded else (_SPREAD, 0.15)
     best: list[tuple[Pose, ...]] = []
     least = float("inf")
     leaves = [draws.chance(leaving) for _ in movers]
     for _ in range(_TRIES):
-        layout = _layout(movers, frames, leaves, draws)
+        layout = _layout(movers, inset, frames, leaves, draws)
         worst = max((_overlap(movers, layout, frame) for frame in range(frames)), default=0.0)
         if worst < least:
             best, least = layout, worst
@@ -62,17 +63,18 @@ def paths(movers: Sequence[Mover], frames: int, leaving: float, draws: Draws) ->
     return best
 
 
-def _layout(movers: Sequence[Mover], frames: int, leaves: list[bool], draws: Draws) -> list[tuple[Pose, ...]]:
-    cells = _cells(movers, draws)
-    return [
-        _path(mover, cell, frames, leave, draws) for mover, cell, leave in zip(movers, cells, leaves, strict=True)
-    ]
+def _layout(
+    movers: Sequence[Mover], inset: float, frames: int, leaves: list[bool], draws: Draws
+) -> list[tuple[Pose, ...]]:
+    cells = _cells(movers, inset, draws)
+    return [_path(mover, cell, frames, leave, draws) for mover, cell, leave in zip(movers, cells, leaves, strict=True)]
 
 
-def _cells(movers: Sequence[Mover], draws: Draws) -> list[tuple[float, float]]:
-    """A quarter of the frame for each object; where a side is named, one of the quarters on that side."""
-    free = draws.shuffled(_CELLS)
-    sides = {"left": (0, 0.27), "right": (0, 0.73), "top": (1, 0.27), "bottom": (1, 0.73)}
+def _cells(movers: Sequence[Mover], inset: float, draws: Draws) -> list[tuple[float, float]]:
+    """The middle of a quarter for each object; where a side is named, of one of the quarters on that side."""
+    low, high = inset, 1 - inset
+    free = draws.shuffled([(low, low), (high, low), (low, high), (high, high)])
+    sides = {"left": (0, low), "right": (0, high), "top": (1, low), "bottom": (1, high)}
     chosen = []
     for mover in movers:
         axis, place = sides[mover.value] if mover.attribute == "position" else (0, None)
@@ -107,7 +109,7 @@ def _exit(
     outward = [-1 if middle < 0.5 else 1 for middle in cell]
     axis = draws.below(2)
     backwards = draws.chance(0.4)
-    gone = max(1, draws.below(max(1, frames // 2)))  # frames without the object, less than half
+    gone = 1 + draws.below(max(1, frames // 2 - 2))  # frames surely without the object; the next may be, too
     if mover.attribute == "motion":
         direction = _STEPS[mover.value]
         axis = 0 if direction[0] else 1

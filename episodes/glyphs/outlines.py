@@ -6,44 +6,50 @@ Unit coordinates: x right, y down, the silhouette's box centred on 0 and sqrt(wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from episodes.glyphs.classes import CHARACTERS
+from episodes.glyphs.polygons import Polygons, fill
 
 _RASTER = 512  # canvas on which a silhouette is closed, in pixels
 _MARGIN = 56
 _CLOSING = 29  # diameter: gaps up to about 7 % of the glyph belong to its silhouette
-_CRUMB = 0.06  # share of the silhouette below which a separate part is dropped
+_CRUMB = 0.04  # share of the silhouette below which a separate part is dropped
+_ROOMY = 0.15  # broad body, in squares of the unit side, that a texture needs
 _CURVE_STEPS = 8  # a power of two keeps the curve's points exact
 _LONGEST = 1.25  # longest side of the unit box: wide glyphs would else be too wide for a 2 x 2 scene
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Polygons in unit coordinates, each (points, 2) float64.
+    """A class's shape in unit coordinates.
 
     `ink` are the font's own contours (filled by the even-odd rule), `silhouette` is the outer shape without holes;
     `solid` tells that ink covers most of the silhouette, so that its holes, not its strokes, are the drawing's lines.
+    `roomy` tells that the body between the lines is broad enough to show a texture.
     """
 
-    ink: tuple[np.ndarray, ...]
-    silhouette: tuple[np.ndarray, ...]
+    ink: Polygons
+    silhouette: Polygons
     half_width: float
     half_height: float
     solid: bool
+    roomy: bool
 
 
 @lru_cache(maxsize=1)
 def outlines() -> Mapping[str, Outline]:
     """The outline of each class, by name."""
     import matplotlib
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     with TTFont(path, lazy=True) as font:
@@ -51,7 +57,7 @@ def outlines() -> Mapping[str, Outline]:
         return {name: _outline(_contours(glyphs, characters[code])) for name, code in CHARACTERS.items()}
 
 
-def _contours(glyphs, name: str) -> list[np.ndarray]:  # type: ignore[no-untyped-def]
+def _contours(glyphs: Any, name: str) -> list[np.ndarray]:
     """The glyph's closed contours as polygons in font units, y up."""
     coordinates, ends, flags = glyphs[name].getCoordinates(glyphs)
     contours, start = [], 0
@@ -91,13 +97,16 @@ def _outline(contours: list[np.ndarray]) -> Outline:
     ink = _fill(centred)
     closed, borders = _close(ink)
     filled = cv2.drawContours(np.zeros_like(closed), borders, -1, 1, cv2.FILLED)
-    side = max((width * height) ** 0.5, max(width, height) / _LONGEST) * scale
+    side = max(math.sqrt(width * height), max(width, height) / _LONGEST) * scale
+    solid = int(ink.sum()) * 100 > int(filled.sum()) * 60
+    body = ink if solid else filled & ~ink & 1
     return Outline(
-        ink=tuple(contour / side for contour in centred),
-        silhouette=tuple((border[::3, 0].astype(np.float64) - _RASTER / 2) / side for border in borders),
+        ink=Polygons.of([contour / side for contour in centred]),
+        silhouette=Polygons.of([(border[:, 0] + 0.5 - _RASTER / 2) / side for border in borders]),
         half_width=width * scale / side / 2,
         half_height=height * scale / side / 2,
-        solid=bool(int(ink.sum()) * 100 > int(filled.sum()) * 60),
+        solid=solid,
+        roomy=_broad_area(body) > _ROOMY * side * side,
     )
 
 
@@ -107,12 +116,12 @@ def _to_raster(contours: list[np.ndarray]) -> tuple[list[np.ndarray], float, tup
     low, high = every.min(axis=0), every.max(axis=0)
     scale = (_RASTER - 2 * _MARGIN) / float((high - low).max())
     flip = np.array([1.0, -1.0])
-    return [(c - (low + high) / 2) * flip * scale for c in contours], scale, (float(high[0] - low[0]), float(high[1] - low[1]))
+    width, height = (float(v) for v in high - low)
+    return [(c - (low + high) / 2) * flip * scale for c in contours], scale, (width, height)
 
 
-def _fill(centred: list[np.ndarray]) -> np.ndarray:
-    ink = np.zeros((_RASTER, _RASTER), np.uint8)
-    return cv2.fillPoly(ink, [np.rint(contour + _RASTER / 2).astype(np.int32) for contour in centred], 1)
+def _fill(centred: Sequence[np.ndarray]) -> np.ndarray:
+    return fill(Polygons.of(centred).map(lambda points: points + _RASTER / 2), _RASTER, _RASTER)
 
 
 def _close(ink: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -122,6 +131,12 @@ def _close(ink: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     return closed, list(borders)
 
 
+def _broad_area(body: np.ndarray) -> int:
+    """Raster pixels of the parts that are wide enough for a few stripes or dots."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (13, 13))
+    return 16 * int(cv2.morphologyEx(body[::4, ::4], cv2.MORPH_OPEN, disc).sum())
+
+
 def _without_crumbs(contours: list[np.ndarray]) -> list[np.ndarray]:
     """Drops small separate parts (the flakes around the snowman, the steam of the teacup): a mask is one thing."""
     centred, _, _ = _to_raster(contours)
@@ -129,6 +144,6 @@ def _without_crumbs(contours: list[np.ndarray]) -> list[np.ndarray]:
     areas = [cv2.contourArea(border) for border in borders]
     large = [border for border, area in zip(borders, areas, strict=True) if area > _CRUMB * sum(areas)]
     kept = cv2.drawContours(np.zeros((_RASTER, _RASTER), np.uint8), large, -1, 1, cv2.FILLED)
-    inside = [np.rint(c.mean(axis=0) + _RASTER / 2).astype(int) for c in centred]
-    corner = [np.rint(c[0] + _RASTER / 2).astype(int) for c in centred]
-    return [c for c, i, k in zip(contours, inside, corner, strict=True) if kept[i[1], i[0]] or kept[k[1], k[0]]]
+    kept = cv2.dilate(kept, np.ones((7, 7), np.uint8))  # a contour's points lie on the very edge of what it encloses
+    places = [np.floor(contour + _RASTER / 2).astype(int) for contour in centred]
+    return [c for c, place in zip(contours, places, strict=True) if kept[place[:, 1], place[:, 0]].any()]

@@ -1,12 +1,13 @@
 """A scene -> frames and masks.
 
-Everything is drawn four times too large as binary layers in fixed-point coordinates and averaged with integers, so
-that the pixels are the same on every machine. Colours are uint8 RGB.
+Everything is drawn four times too large as binary layers and averaged with integers, so that the pixels are the same
+on every machine. Colours are uint8 RGB.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -14,11 +15,11 @@ import numpy as np
 from episodes.glyphs.appearance import Appearance
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.movement import Pose
-from episodes.glyphs.outlines import Outline, outlines
+from episodes.glyphs.outlines import outlines
+from episodes.glyphs.polygons import Polygons, fill
 from episodes.glyphs.scene import PlannedObject, Scene
 
 _FINE = 4  # fine pixels along the side of a pixel
-_BITS = 4  # binary digits after the point in polygon coordinates
 
 RGB = tuple[int, int, int]
 
@@ -97,63 +98,35 @@ def _paint_object(picture: np.ndarray, mask: np.ndarray, planned: PlannedObject,
     """Draws the object over both arrays; returns its pixels in the frame before anything covers them."""
     size = picture.shape[0]
     outline, look, pose = outlines()[planned.category], planned.look, planned.poses[frame]
-    silhouette = [_warp(polygon, pose, size) for polygon in outline.silhouette]
-    every = np.concatenate(silhouette)
-    spare = 4
+    every = _warp(outline.silhouette.points, pose, size)
+    spare = 2 + size // 64  # room for the rim
     x0, y0 = (max(0, int(v) - spare) for v in np.floor(every.min(axis=0)))
     x1, y1 = (min(size, int(v) + spare) for v in np.ceil(every.max(axis=0)))
     if x0 >= x1 or y0 >= y1:
         return 0
 
-    layer = _Layer(x0, y0, x1, y1)
+    def layer(polygons: Polygons) -> np.ndarray:
+        fine = polygons.map(lambda points: (_warp(points, pose, size) - (x0, y0)) * _FINE)
+        return fill(fine, (y1 - y0) * _FINE, (x1 - x0) * _FINE)
+
     width = size / 128 * _FINE
-    shape = layer.fill(silhouette) | layer.fill([_warp(polygon, pose, size) for polygon in outline.ink])
-    ink = layer.fill([_warp(polygon, pose, size) for polygon in outline.ink])
-    lines = (shape & ~ink & 1) if outline.solid else ink
-    lines = _grow(lines, look.stroke * width) & shape
-    pattern = layer.fill_each([_warp(polygon, pose, size) for polygon in _pattern(look)])
-    body_colour, line_colour, pattern_colour, rim_colour = _shades(look)
-
+    ink = layer(outline.ink)
+    shape = layer(outline.silhouette) | ink
+    lines = _grow((shape & ~ink & 1) if outline.solid else ink, look.stroke * width) & shape
+    pattern = layer(_pattern(look))
     rim = _grow(shape, look.rim * width)
-    fine = np.empty((*shape.shape, 3), np.uint8)
-    fine[:] = body_colour
-    fine[pattern == 1] = pattern_colour
-    fine[lines == 1] = line_colour
-    fine[(rim & ~shape & 1) == 1] = rim_colour
-    fine *= rim[..., None]
+    body, line, second, edge = _shades(look)
+    inside = shape & ~lines
+    parts = ((lines, line), (inside & pattern, second), (inside & ~pattern, body), (rim & ~shape, edge))
 
-    cover = _sum_fine(rim.astype(np.uint16))  # 0..16
-    colour = _sum_fine(fine.astype(np.uint16))
     full = _FINE * _FINE
+    cover = _sum_fine(rim)
+    colour = sum(_sum_fine(part & 1)[..., None].astype(np.int64) * np.array(shade) for part, shade in parts)
     window = picture[y0:y1, x0:x1]
-    window[:] = (window * (full - cover)[..., None] + colour + full // 2) // full
+    window[:] = (window * (full - cover.astype(np.int64))[..., None] + colour + full // 2) // full
     seen = cover * 2 >= full
     mask[y0:y1, x0:x1][seen] = planned.id
     return int(seen.sum())
-
-
-class _Layer:
-    """A window of the frame in fine pixels, on which polygons (frame pixels) are filled with ones."""
-
-    def __init__(self, x0: int, y0: int, x1: int, y1: int) -> None:
-        self._origin = np.array([x0, y0], dtype=np.float64)
-        self._shape = ((y1 - y0) * _FINE, (x1 - x0) * _FINE)
-
-    def fill(self, polygons: list[np.ndarray]) -> np.ndarray:
-        """All polygons together, by the even-odd rule."""
-        canvas = np.zeros(self._shape, np.uint8)
-        return cv2.fillPoly(canvas, [self._fixed(polygon) for polygon in polygons], 1, cv2.LINE_8, _BITS)
-
-    def fill_each(self, polygons: list[np.ndarray]) -> np.ndarray:
-        """One after the other, so that overlaps stay filled."""
-        canvas = np.zeros(self._shape, np.uint8)
-        for polygon in polygons:
-            cv2.fillPoly(canvas, [self._fixed(polygon)], 1, cv2.LINE_8, _BITS)
-        return canvas
-
-    def _fixed(self, polygon: np.ndarray) -> np.ndarray:
-        # Pixel centres lie on integers for OpenCV, and in the middle of the pixel for us: hence the half.
-        return np.rint(((polygon - self._origin) * _FINE - 0.5) * (1 << _BITS)).astype(np.int32)
 
 
 def _warp(points: np.ndarray, pose: Pose, size: int) -> np.ndarray:
@@ -175,12 +148,13 @@ def _rotation(turn: float) -> tuple[float, float]:
     return (1 - turn * turn) / (1 + turn * turn), 2 * turn / (1 + turn * turn)
 
 
-def _pattern(look: Appearance) -> list[np.ndarray]:
+@lru_cache(maxsize=8)  # a video's objects keep their looks over its frames
+def _pattern(look: Appearance) -> Polygons:
     """The second colour's patches in unit coordinates; they reach beyond the silhouette."""
     cosine, sine = _rotation(look.grain_turn)
     step = {"plain": 0.0, "striped": 0.19, "dotted": 0.20, "checkered": 0.17}[look.texture] * look.grain
     if not step:
-        return []
+        return Polygons.of([])
     reach = int(1.0 / step) + 1
     patches: list[tuple[float, float, list[tuple[float, float]]]] = []
     if look.texture == "striped":
@@ -197,13 +171,10 @@ def _pattern(look: Appearance) -> list[np.ndarray]:
                     patches.append(((column + (row % 2) / 2) * step, row * step, octagon))
                 elif (row + column) % 2:
                     patches.append((column * step, row * step, square))
-    polygons = []
-    for x, y, corners in patches:
-        points = np.array(corners) + np.array([x, y])
-        polygons.append(
-            np.stack([cosine * points[:, 0] - sine * points[:, 1], sine * points[:, 0] + cosine * points[:, 1]], axis=1)
-        )
-    return polygons
+    straight = Polygons.of([np.array(corners) + np.array([x, y]) for x, y, corners in patches])
+    return straight.map(
+        lambda p: np.stack([cosine * p[:, 0] - sine * p[:, 1], sine * p[:, 0] + cosine * p[:, 1]], axis=1)
+    )
 
 
 def _shades(look: Appearance) -> tuple[RGB, RGB, RGB, RGB]:
@@ -233,6 +204,6 @@ def _grow(layer: np.ndarray, radius: float) -> np.ndarray:
 
 
 def _sum_fine(fine: np.ndarray) -> np.ndarray:
-    """(4 h, 4 w, ...) -> (h, w, ...): the sum over each pixel's fine pixels."""
+    """(4 h, 4 w) of zeros and ones -> (h, w): how many of each pixel's fine pixels are set, 0..16."""
     rows = fine[0::_FINE] + fine[1::_FINE] + fine[2::_FINE] + fine[3::_FINE]
     return rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE] + rows[:, 3::_FINE]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from episodes.glyphs.classes import GROUPS
 from episodes.glyphs.config import GlyphsConfig
 from episodes.glyphs.draws import Draws
+from episodes.glyphs.outlines import outlines
 
 NAME = "name"  # the attribute of videos in which the class name alone tells the object
 
@@ -40,7 +41,7 @@ def assignments(config: GlyphsConfig) -> tuple[Assignment, ...]:
     columns = []
     for classes in GROUPS:
         pairs = _pairs(classes, config.videos_per_class, draws)
-        columns.append(list(zip(pairs, _attributes(len(pairs), config, draws), strict=True)))
+        columns.append(list(zip(pairs, _attributes(pairs, config, draws), strict=True)))
     videos: list[Assignment] = []
     for row in zip(*columns, strict=True):
         for group, (classes_of_video, attribute) in enumerate(row, start=1):
@@ -60,15 +61,27 @@ def _pairs(classes: tuple[str, ...], rounds: int, draws: Draws) -> list[tuple[st
     return draws.shuffled(pairs)
 
 
-def _attributes(count: int, config: GlyphsConfig, draws: Draws) -> list[str]:
-    """Attributes in the wanted proportions (largest remainder), in random order."""
+def _attributes(pairs: list[tuple[str, str]], config: GlyphsConfig, draws: Draws) -> list[str]:
+    """An attribute for each pair: the wanted proportions (largest remainder), in random order.
+
+    Texture goes first, to pairs of classes on which a texture can be seen, as far as there are such pairs.
+    """
     total = sum(weight for _, weight in config.attribute_weights)
     shares = [(NAME, config.name_only)]
     if total > 0:
         shares += [(name, (1 - config.name_only) * weight / total) for name, weight in config.attribute_weights]
-    exact = [share * count for _, share in shares]
+    exact = [share * len(pairs) for _, share in shares]
     counts = [int(value) for value in exact]
-    for i in sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))[: count - sum(counts)]:
+    for i in sorted(range(len(shares)), key=lambda i: (counts[i] - exact[i], i))[: len(pairs) - sum(counts)]:
         counts[i] += 1
-    names = [name for (name, _), times in zip(shares, counts, strict=True) for _ in range(times)]
-    return draws.shuffled(names)
+    others = draws.shuffled(
+        [name for (name, _), times in zip(shares, counts, strict=True) for _ in range(times) if name != "texture"]
+    )
+    textured = len(pairs) - len(others)
+    chosen = sorted(range(len(pairs)), key=lambda i: not all(shows_texture(name) for name in pairs[i]))[:textured]
+    return ["texture" if i in chosen else others.pop() for i in range(len(pairs))]
+
+
+def shows_texture(category: str) -> bool:
+    """Broad enough, and without dots of its own."""
+    return outlines()[category].roomy and category not in ("dice", "domino")

@@ -1,6 +1,7 @@
 """Sentences. Each names one attribute value, always as whole words, and no other fact about the object.
 
-A value has several phrases, in three forms: before the name, after it, and as a clause. No word of a template is a class.
+A value has several phrases, before the name or after it. Left and right are words of their own (a mirrored picture
+swaps them), and no template holds a class name or one of its words.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ _BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("texture", "striped"): ("striped", "stripy"),
     ("texture", "dotted"): ("dotted", "spotted"),
     ("texture", "checkered"): ("checkered", "chequered"),
-    ("position", "left"): ("left", "leftmost"),
-    ("position", "right"): ("right", "rightmost"),
+    ("position", "left"): ("left",),
+    ("position", "right"): ("right",),
     ("position", "top"): ("upper", "top"),
     ("position", "bottom"): ("lower", "bottom"),
     **{("colour", colour): (colour,) for colour in _COLOURS},

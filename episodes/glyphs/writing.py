@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -40,7 +41,17 @@ def write_glyphs(
     """
     if _already_there(out, config):
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write_aside(out, config, workers, progress)
+    except OSError as error:
+        raise GlyphsError(
+            f"the benchmark could not be written to {out} ({error}): free space there or give another folder; "
+            "nothing half-written was left"
+        ) from error
+
+
+def _write_aside(out: Path, config: GlyphsConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         aside.chmod(0o755)
@@ -87,9 +98,7 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
     return ", ".join(f"{key} is {old.get(key)}, asked for {new.get(key)}" for key in keys)
 
 
-def _write_all(
-    root: Path, config: GlyphsConfig, workers: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _write_all(root: Path, config: GlyphsConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:
     videos = assignments(config)
     meta: dict[str, Any] = {}
     sentences: dict[str, Any] = {}
@@ -118,11 +127,16 @@ def _records(
         yield from map(write, videos)
         return
     context = multiprocessing.get_context("spawn")  # safe beside threads, and the same on every system
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         try:
-            yield from pool.map(write, videos, chunksize=8)
+            yield from pool.map(write, videos, chunksize=max(1, min(8, len(videos) // workers)))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent alone decides, and waits before it tidies up
 
 
 def write_video(root: Path, config: GlyphsConfig, assignment: Assignment) -> dict[str, Any]:
@@ -188,9 +202,7 @@ def _objects(record: dict[str, Any]) -> dict[str, Any]:
     return {
         number: {
             "category": entry["class"],
-            "frames": [
-                name for name, pixels in zip(record["frames"], entry["visible_pixels"], strict=True) if pixels
-            ],
+            "frames": [name for name, pixels in zip(record["frames"], entry["visible_pixels"], strict=True) if pixels],
         }
         for number, entry in record["objects"].items()
     }

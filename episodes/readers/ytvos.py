@@ -19,17 +19,18 @@ from episodes.catalog import Problem, VideoCatalog
 from episodes.errors import LayoutError
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
-OFFICIAL_CLASSES = tuple(
-    "hat plant hand horse raccoon squirrel bus boat crocodile penguin motorbike truck hedgehog lion earless_seal whale "
-    "elephant mouse snail camel shark giraffe tiger frog cat dolphin cow dog bear zebra airplane leopard fox turtle deer "
-    "train sedan sheep fish bird rabbit duck snake monkey parrot lizard giant_panda person".split()
-)
+_OFFICIAL = """
+    hat plant hand horse raccoon squirrel bus boat crocodile penguin motorbike truck hedgehog lion earless_seal whale
+    elephant mouse snail camel shark giraffe tiger frog cat dolphin cow dog bear zebra airplane leopard fox turtle deer
+    train sedan sheep fish bird rabbit duck snake monkey parrot lizard giant_panda person
+"""
+OFFICIAL_CLASSES = tuple(_OFFICIAL.split())
 RELEASE_FOLDERS = ("mini-ref-youtube-vos", "Mini-Ref-YouTube-VOS")  # the release spells its own folder in two ways
 LEAVES_ROOT = "path that leaves the root"
 
 
 def read_ytvos(root: Path) -> VideoCatalog:
-    """The catalog of a benchmark folder. LayoutError if an index file is missing or broken, or a name leaves the root."""
+    """The catalog of a benchmark folder. LayoutError if an index file is missing or broken, or an id leaves it."""
     catalog, leaving = index_ytvos(root)
     if leaving:
         first = leaving[0]
@@ -38,19 +39,29 @@ def read_ytvos(root: Path) -> VideoCatalog:
 
 
 def index_ytvos(root: Path) -> tuple[VideoCatalog, list[Problem]]:
-    """The catalog without the names that leave the root, and those names; `read_ytvos` refuses them, the check lists them."""
+    """The catalog without ids that leave the root, and those ids; `read_ytvos` refuses them, the check lists them."""
     root = _release_root(Path(root))
     meta_file = _first_of(root / "train/meta.json", root / "train/train.json")
     expression_file = _first_of(root / "meta_expressions/train/meta_expressions.json")
     meta = _videos(meta_file)
     sentences = _videos(expression_file)
     index = _Index(root, meta_file, expression_file)
-    videos = [index.video(name, meta[name], sentences.get(name)) for name in sorted(meta) if index.plain(name, meta_file)]
+    names = [name for name in sorted(meta) if index.plain(name, meta_file)]
+    videos = [index.video(name, meta[name], sentences.get(name)) for name in names]
     for name in sorted(set(sentences) - set(meta)):
         if index.plain(name, expression_file):
-            index.warn("id absent from meta", expression_file, f"video {name!r} has expressions but no entry in {meta_file.name}")
+            detail = f"video {name!r} has expressions but no entry in {meta_file.name}"
+            index.warn("id absent from meta", expression_file, detail)
     classes = _class_order(root / "train/classes.json", videos, index)
-    catalog = VideoCatalog(name=root.name, root=root, videos=videos, classes=classes, problems=index.problems)
+    catalog = VideoCatalog(
+        name=root.name,
+        root=root,
+        videos=videos,
+        classes=classes,
+        problems=index.problems,
+        meta_file=meta_file,
+        expression_file=expression_file,
+    )
     return catalog, index.leaving
 
 
@@ -68,7 +79,7 @@ class _Index:
         self.problems.append(Problem(kind, "warning", str(file), detail))
 
     def plain(self, name: str, file: Path) -> bool:
-        """Is the id one file name? Ids become paths, so "../x" would read (and a writer write) outside the benchmark."""
+        """Is the id one file name? Ids become paths, and "../x" would be read from outside the benchmark."""
         if name not in ("", ".", "..") and not any(character in name for character in "/\\\0"):
             return True
         self.leaving.append(Problem(LEAVES_ROOT, "error", str(file), f"the id {name!r} is not a plain file name"))
@@ -121,7 +132,8 @@ class _Index:
         visible = tuple(frame for frame in listed if frame in known)
         if len(visible) < len(listed):
             lost = [frame for frame in listed if frame not in known]
-            self.warn("frame outside the video", self.meta_file, f"{where} lists {lost[:3]}, absent from the video's frames")
+            detail = f"{where} lists {lost[:3]}, absent from the video's frames"
+            self.warn("frame outside the video", self.meta_file, detail)
         if not visible:
             self.warn("object with no visible frame", self.meta_file, f"{where} can be in no episode")
         return ObjectRecord(id=key, category=category, frames=visible)
@@ -134,10 +146,12 @@ class _Index:
             text, owner = entry.get("exp"), str(entry.get("obj_id"))
             where = f"expression {key!r} of video {video!r}"
             if not isinstance(text, str) or not text.strip():
-                self.warn("expression without words", self.expression_file, f"{where}: found {_shown(text)}; it is left out")
+                detail = f"{where}: found {_shown(text)}; it is left out"
+                self.warn("expression without words", self.expression_file, detail)
             elif owner not in known:
                 detail = f"{where} refers to object {owner!r}, but {self.meta_file.name} knows {sorted(known)}"
-                self.problems.append(Problem("expression of an unknown object", "error", str(self.expression_file), detail))
+                file = str(self.expression_file)
+                self.problems.append(Problem("expression of an unknown object", "error", file, detail))
             else:
                 kept.append(Expression(id=key, text=text.strip(), object_id=owner))
         return tuple(kept)
@@ -150,7 +164,9 @@ def _release_root(root: Path) -> Path:
         for name in RELEASE_FOLDERS:
             if (root / name / "train").is_dir():
                 return root / name
-        raise LayoutError(f"{root}: holds no train/ folder; give the benchmark's root, or write one with `run.py data glyphs`")
+        raise LayoutError(
+            f"{root}: holds no train/ folder; give a benchmark's root, or write one with `run.py data glyphs`"
+        )
     return root
 
 
@@ -158,7 +174,7 @@ def _first_of(*files: Path) -> Path:
     for file in files:
         if file.is_file():
             return file
-    raise LayoutError(f"{' and '.join(map(str, files))}: not found; the layout needs {'one of them' if files[1:] else 'it'}")
+    raise LayoutError(f"{' and '.join(map(str, files))}: not found; the layout needs {'one' if files[1:] else 'it'}")
 
 
 def _load(file: Path) -> Any:
@@ -171,7 +187,7 @@ def _load(file: Path) -> Any:
 def _videos(file: Path) -> dict[str, Any]:
     content = _mapping(_load(file), file, "the file")
     if "videos" not in content:
-        raise LayoutError(f"{file}: has no \"videos\"; found the keys {sorted(content)[:5]}")
+        raise LayoutError(f'{file}: has no "videos"; found the keys {sorted(content)[:5]}')
     return _mapping(content["videos"], file, "videos")
 
 
@@ -191,7 +207,7 @@ def _class_order(file: Path, videos: list[VideoRecord], index: _Index) -> tuple[
     official = sum(name in OFFICIAL_CLASSES for name in categories)
     if 2 * official >= len(categories):
         return OFFICIAL_CLASSES
-    detail = f"{official} of {len(categories)} categories are official; class ids follow the alphabet. Write {file} to set them"
+    detail = f"{official} of {len(categories)} categories are official; ids follow the alphabet. Write {file.name}"
     index.warn("classes without an order", file, detail)
     return tuple(categories)
 

@@ -1,0 +1,156 @@
+"""Every file of a benchmark, looked at once: what is missing, damaged, or contradicts the index."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from episodes.catalog import Problem, VideoCatalog
+from episodes.decode import decode_mask, decode_picture
+from episodes.errors import ReadError
+from episodes.readers.ytvos import index_ytvos
+from episodes.types import VideoRecord
+
+__all__ = ["CheckReport", "Problem", "check_benchmark"]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All problems, errors first. An error stops training at some episode, or already at its start."""
+
+    root: Path
+    videos: int
+    frames: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def stops_training(self) -> bool:
+        return any(problem.severity == "error" for problem in self.problems)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        counts = Counter(problem.severity for problem in self.problems)
+        return {
+            "root": str(self.root),
+            "videos": self.videos,
+            "frames": self.frames,
+            "errors": counts["error"],
+            "warnings": counts["warning"],
+            "stops_training": self.stops_training,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    def as_table(self) -> str:
+        """One line for each problem (file names relative to the root), and a last line with the totals."""
+        rows = [("severity", "problem", "file", "detail")]
+        rows += [(p.severity, p.kind, self._relative(p.file), p.detail) for p in self.problems]
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+        ]
+        counts = Counter(problem.severity for problem in self.problems)
+        total = f"{self.root}: {self.videos} videos, {self.frames} frames, {counts['error']} errors"
+        verdict = "training would stop" if self.stops_training else "training can start"
+        return "\n".join([*(lines if self.problems else []), f"{total}, {counts['warning']} warnings: {verdict}"])
+
+    def _relative(self, file: str) -> str:
+        path = Path(file)
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else file
+
+
+def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
+    """Decodes every listed picture and mask of a benchmark folder and lists all problems.
+
+    Raises LayoutError only if there is no index to check against: a missing folder or index file, or broken JSON.
+    """
+    catalog, leaving = index_ytvos(Path(root))
+    problems = [*leaving, *(_as_stopping(problem) for problem in catalog.problems), *_unlisted_folders(catalog)]
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(_check_video, catalog.videos.values()):
+            problems += found
+    problems.sort(key=lambda problem: problem.severity)  # stable: "error" before "warning", else as found
+    frames = sum(len(video.frames) for video in catalog.videos.values())
+    return CheckReport(catalog.root, len(catalog.videos), frames, tuple(problems))
+
+
+def _as_stopping(problem: Problem) -> Problem:
+    """The catalog tolerates a class with one video; no sampler can draw support and query from it."""
+    if problem.kind != "class with one video":
+        return problem
+    remedy = "an episode needs two; add videos, or train with episodes.small_classes=skip"
+    return replace(problem, severity="error", detail=f"{problem.detail}: {remedy}")
+
+
+def _unlisted_folders(catalog: VideoCatalog) -> Iterable[Problem]:
+    for parent in ("train/JPEGImages", "train/Annotations"):
+        folder = catalog.root / parent
+        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        for name in names:
+            if name not in catalog.videos:
+                yield Problem(
+                    "id absent from meta", "warning", str(folder / name), "the folder's video is not in the index"
+                )
+
+
+def _check_video(video: VideoRecord) -> list[Problem]:
+    problems: list[Problem] = []
+    seen: dict[int, list[str]] = {}
+    read: set[str] = set()
+    size: tuple[int, ...] | None = None
+    for frame in video.frames:
+        picture = _read(video.frame_path(frame), "frame", problems)
+        mask = _read(video.mask_path(frame), "mask", problems)
+        for file, array in ((video.frame_path(frame), picture), (video.mask_path(frame), mask)):
+            if array is None:
+                continue
+            size = size or array.shape[:2]
+            if array.shape[:2] != size:
+                detail = f"{array.shape[1]} x {array.shape[0]} pixels in a video of {size[1]} x {size[0]}"
+                problems.append(Problem("size mismatch", "error", str(file), detail))
+        if mask is not None:
+            read.add(frame)
+            for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)):
+                seen.setdefault(int(value), []).append(frame)
+    return problems + _check_objects(video, seen, read)
+
+
+def _read(file: Path, what: str, problems: list[Problem]) -> np.ndarray | None:
+    if not file.is_file():
+        problems.append(Problem(f"missing {what}", "error", str(file), "the index lists it, the folder lacks it"))
+        return None
+    try:
+        return decode_picture(file) if what == "frame" else decode_mask(file)
+    except ReadError as error:
+        problems.append(Problem("unreadable image", "error", str(file), str(error).removeprefix(f"{file}: ")))
+        return None
+
+
+def _check_objects(video: VideoRecord, seen: dict[int, list[str]], read: set[str]) -> list[Problem]:
+    """Index against the masks that could be read: objects that none shows, and values that no object has."""
+    problems = []
+    folder, spoken = str(video.mask_folder), {item.object_id for item in video.expressions}
+    for record in video.objects:
+        shown = set(seen.get(int(record.id), ()))
+        hidden = [frame for frame in record.frames if frame in read and frame not in shown]
+        if record.frames and len(hidden) == len(record.frames):
+            detail = f"object {record.id} ({record.category}) has no pixel in any of its {len(hidden)} listed frames"
+            problems.append(
+                Problem("object with no visible frame", "error" if record.id in spoken else "warning", folder, detail)
+            )
+        elif hidden:
+            detail = (
+                f"object {record.id} has no pixel in {len(hidden)} of {len(record.frames)} listed frames, {hidden[:3]}"
+            )
+            problems.append(Problem("frame without the object", "warning", folder, detail))
+    known = {int(record.id) for record in video.objects}
+    for value in sorted(set(seen) - known - {0}):
+        file = str(video.mask_path(seen[value][0]))
+        detail = f"pixel value {value} in {len(seen[value])} mask(s) of the video belongs to no object of the index"
+        problems.append(Problem("id absent from meta", "warning", file, detail))
+    return problems

@@ -1,0 +1,294 @@
+"""Evaluation on novel classes: draw support, adapt, segment every query, score. Knows no learner's insides."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from episodes.catalog import VideoCatalog
+from episodes.dataset import join_clips, load_clip, load_masks
+from episodes.errors import CheckpointError
+from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks, wrong_class_support, wrong_object_expression
+from episodes.sampling import manifest, manifest_hash
+from episodes.types import ClipBatch, ClipRef
+from fewshot.checkpoint import best, load_checkpoint
+from fewshot.config import ExperimentConfig
+from fewshot.features import FeatureStore
+from fewshot.learners import Learner, build_learner
+from fewshot.metrics import TOLERANCES, score_clip
+from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
+from fewshot.prototype import PrototypePredictor
+from fewshot.records import Item, Record, write_records
+from fewshot.setup_run import build_network, cached_features, open_catalog
+from fewshot.summary import summarise, write_summary
+from models.network import FewShotRVOS
+
+log = logging.getLogger(__name__)
+QUERIES_AT_ONCE = 8  # query clips that pass the network together
+
+
+class Predicts(Protocol):
+    """What takes in query clips: a learner's predictor, or prototype matching."""
+
+    def predict(self, query: ClipBatch) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query clip, loaded once for all methods, and its truth for each scoring."""
+
+    ref: ClipRef
+    clip: ClipBatch
+    truth: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: who answers, on how many shots, with which input replaced."""
+
+    method: str
+    shots: int
+    control: str | None = None
+
+
+def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
+    """Evaluates the run's best checkpoint; writes records.csv, summary.json and overlays, and returns summary.json."""
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    catalog = open_catalog(config)
+    tasks = [task for seed in config.evaluate.seeds for task in _tasks(config, catalog, seed)]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(config).to(device)
+    checkpoint = best(run_folder)
+    if checkpoint is None:
+        raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
+    load_checkpoint(checkpoint, model=network.head)
+    log.info("evaluating %s on %d tasks of group %d", checkpoint, len(tasks), config.data.group)
+    features = cached_features(config, catalog, network, device)
+    evaluator = Evaluator(config, catalog, network, features, device)
+    began = time.perf_counter()
+    records: list[Record] = []
+    for number, task in enumerate(tasks, start=1):
+        records += evaluator.evaluate(task)
+        if number % max(1, len(tasks) // 10) == 0:
+            log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
+    write_records(run_folder / "records.csv", records)
+    evaluator.draw(tasks, run_folder / "overlays")
+    summary = summarise(
+        records,
+        resamples=config.evaluate.bootstrap_samples,
+        experiment=config.name,
+        checkpoint=checkpoint.name,
+        manifest=manifest_hash(manifest(tasks)),
+        wall_seconds=time.perf_counter() - began,
+    )
+    path = run_folder / "summary.json"
+    write_summary(path, summary)
+    return path
+
+
+def _tasks(config: ExperimentConfig, catalog: VideoCatalog, seed: int) -> list[EvaluationTask]:
+    return evaluation_tasks(
+        catalog,
+        group=config.data.group,
+        seed=seed,
+        shots=config.evaluate.shots,
+        support_frames=config.evaluate.support_frames,
+        max_queries_per_class=config.evaluate.max_queries_per_class,
+        small_classes=config.episodes.small_classes,
+    )
+
+
+class Evaluator:
+    """Scores tasks one by one; a task's clips are loaded once for all rows."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        catalog: VideoCatalog,
+        network: FewShotRVOS,
+        features: FeatureStore | None,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.network = network
+        self.features = features
+        self.device = device
+        chunk = config.evaluate.chunk_frames
+        self.learners: dict[str, Learner] = {
+            name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk)
+            for name in config.evaluate.methods
+            if name != "prototype"
+        }
+
+    def method_name(self, method: str) -> str:
+        """How the table calls a method: the trained model by its label, adapted models by label + learner."""
+        label = self.config.evaluate.label
+        return {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
+
+    # ------------------------------------------------------------------ one task
+
+    def evaluate(self, task: EvaluationTask) -> list[Record]:
+        """Records of all rows: methods x shots, then the controls of the model fed forward."""
+        queries = [self._query(task, ref) for ref in task.queries]
+        support = join_clips([self._load(ref, task.category) for ref in task.support])
+        records: list[Record] = []
+        for method in self.config.evaluate.methods:
+            for shots in self.config.evaluate.shots:
+                row = Row(self.method_name(method), shots)
+                began = time.perf_counter()
+                predictor = self._adapt(method, support.select(list(range(shots))))
+                records += self._score(row, task, queries, predictor, time.perf_counter() - began)
+        for control in self.config.evaluate.controls:
+            for shots in self.config.evaluate.control_shots:
+                records += self._control(control, shots, task, queries, support)
+        return records
+
+    def _adapt(self, method: str, support: ClipBatch) -> Predicts:
+        if method == "prototype":
+            return PrototypePredictor(self.network, support.to(self.device))
+        return self.learners[method].adapt(support.to(self.device))
+
+    def _control(
+        self, control: str, shots: int, task: EvaluationTask, queries: list[Query], support: ClipBatch
+    ) -> list[Record]:
+        row = Row(self.method_name("conditioning"), shots, control)
+        first = support.select(list(range(shots)))
+        if control == "support_none":
+            empty = torch.zeros_like(first.masks)
+            blind = self._adapt("conditioning", replace(first, masks=empty, class_masks=empty))
+            return self._score(row, task, queries, blind, 0.0)
+        if control == "text_wrong_object":
+            swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
+            return self._score(row, task, swapped, self._adapt("conditioning", first), 0.0)
+        records: list[Record] = []
+        for clips, category, asked in self._by_wrong_class(task, queries, shots):
+            other = join_clips([self._load(ref, category) for ref in clips])
+            records += self._score(row, task, asked, self._adapt("conditioning", other), 0.0)
+        return records
+
+    def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
+        expression = wrong_object_expression(self.catalog, query.ref, task.category)
+        return None if expression is None else replace(query, clip=replace(query.clip, texts=(expression.text,)))
+
+    def _by_wrong_class(
+        self, task: EvaluationTask, queries: list[Query], shots: int
+    ) -> Iterator[tuple[tuple[ClipRef, ...], str, list[Query]]]:
+        """(support clips, their class, queries that get them); queries whose video has no other class are left out."""
+        groups: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
+        frames = self.config.evaluate.support_frames
+        for query in queries:
+            found = wrong_class_support(self.catalog, task, query.ref, shots=shots, support_frames=frames)
+            if found is not None:
+                groups.setdefault(found, []).append(query)
+        for (category, clips), asked in groups.items():
+            yield clips, category, asked
+
+    # ------------------------------------------------------------------ loading and scoring
+
+    def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> ClipBatch:
+        features = None if pictures else self.features
+        return load_clip(
+            self.catalog, ref, category, category, short_side=self.config.data.short_side, features=features
+        )
+
+    def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:
+        clip = self._load(ref, task.category)
+        truth: dict[str, NDArray[np.bool_]] = {}
+        for scoring in self.config.evaluate.scoring:
+            if scoring == "davis":
+                truth[scoring] = load_masks(self.catalog, ref)
+            else:
+                height, width = _picture(clip)
+                truth[scoring] = clip.masks[0, :, :height, :width].numpy()
+        return Query(ref, clip, truth)
+
+    def _score(
+        self, row: Row, task: EvaluationTask, queries: list[Query], predictor: Predicts, adaptation: float
+    ) -> list[Record]:
+        records = []
+        for batch in _alike(queries):
+            began = time.perf_counter()
+            probabilities = predictor.predict(join_clips([query.clip for query in batch]).to(self.device)).cpu()
+            seconds = (time.perf_counter() - began) / len(batch) + adaptation / len(queries)
+            for query, probability in zip(batch, probabilities, strict=True):
+                item = Item(
+                    self.config.data.group,
+                    task.seed,
+                    task.category,
+                    query.ref.video,
+                    query.ref.object_id,
+                    query.ref.expression_id,
+                )
+                height, width = _picture(query.clip)
+                for scoring, truth in query.truth.items():
+                    mask = _threshold(probability[:, :height, :width], (truth.shape[1], truth.shape[2]))
+                    region, boundary = score_clip(mask, truth, tolerance=TOLERANCES[scoring])
+                    records.append(
+                        Record.of_clip(
+                            item,
+                            region,
+                            boundary,
+                            method=row.method,
+                            shots=row.shots,
+                            control=row.control,
+                            scoring=scoring,
+                            seconds=seconds,
+                        )
+                    )
+        return records
+
+    # ------------------------------------------------------------------ pictures
+
+    def draw(self, tasks: list[EvaluationTask], folder: Path) -> None:
+        """Overlays of the first query of one task after another, up to `save_overlays`; support is the smallest K."""
+        shots = min(self.config.evaluate.shots)
+        for task in tasks[: self.config.evaluate.save_overlays]:
+            if not task.queries:
+                continue
+            ref = task.queries[task.seed % len(task.queries)]
+            clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
+            query = self._load(ref, task.category, pictures=True)
+            predictor = self._adapt("conditioning", join_clips(clips))
+            height, width = _picture(query)
+            mask = predictor.predict(query.to(self.device))[0, :, :height, :width].cpu().numpy() > 0.5
+            truth = query.masks[0, :, :height, :width].numpy()
+            scores, _ = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
+            title = f"{task.category}: {shots}-shot, J {100 * scores.mean():.0f}"
+            page = draw_overlay(
+                [ClipPicture.of_batch(clip) for clip in clips], ClipPicture.of_batch(query), mask, title=title, scores=scores.tolist()
+            )
+            write_overlay(folder / f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}.png", page)
+
+
+def _picture(clip: ClipBatch) -> tuple[int, int]:
+    """Height and width without padding of a single clip."""
+    return int(clip.valid[0].any(1).sum()), int(clip.valid[0].any(0).sum())
+
+
+def _threshold(probability: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(T, H, W) probabilities -> bool masks of `size`, resized bilinearly first."""
+    if probability.shape[-2:] != size:
+        probability = F.interpolate(probability[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return (probability > 0.5).numpy()
+
+
+def _alike(queries: list[Query]) -> Iterator[list[Query]]:
+    """Batches of queries of one length and padded size."""
+    groups: dict[tuple[int, ...], list[Query]] = {}
+    for query in queries:
+        groups.setdefault(tuple(query.clip.masks.shape), []).append(query)
+    for group in groups.values():
+        for start in range(0, len(group), QUERIES_AT_ONCE):
+            yield group[start : start + QUERIES_AT_ONCE]

@@ -1,0 +1,40 @@
+"""Every YAML of the project: experiments load and resolve to themselves, parts are used."""
+
+from pathlib import Path
+
+import pytest
+
+from fewshot.config import load_config, to_yaml
+from fewshot.config_yaml import load_document
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+PARTS = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
+def test_an_experiment_loads_and_resolves_to_itself(path, tmp_path):
+    config = load_config(path)
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("path", PARTS, ids=name_of)
+def test_a_part_fits_an_experiment(path, tmp_path):
+    base = tmp_path / "base.yaml"
+    base.write_text("name: part\ndata: {root: data}\n")
+    whole = tmp_path / "whole.yaml"
+    whole.write_text(f"extends: [base.yaml, {path.as_posix()}]\n")
+    load_config(whole)
+    assert set(load_document(path).values) <= {path.parent.name}, (
+        "a part sets the section that its folder is named after"
+    )
+
+
+def test_each_experiment_has_a_run_folder_of_its_own():
+    names = [load_config(path).name for path in EXPERIMENTS]
+    assert len(set(names)) == len(names)

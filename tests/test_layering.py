@@ -1,0 +1,59 @@
+"""The direction of imports: episodes <- models <- fewshot, and no heavy import where an answer must be quick."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("episodes", "models", "fewshot")
+ALLOWED = {"episodes": {"episodes"}, "models": {"models", "episodes"}, "fewshot": {"fewshot", "models", "episodes"}}
+# What `models` may know of `episodes`: the typed batch, and the errors that the command line understands.
+SHARED_WITH_MODELS = {"episodes.types", "episodes.errors"}
+FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path):
+    """Full names of the modules that a file imports, wherever in the file it does."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: import by the full name"
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_a_package_imports_only_what_lies_below_it(path):
+    package = path.parts[0]
+    for name in imported(path):
+        top = name.split(".")[0]
+        assert top not in PACKAGES or top in ALLOWED[package], f"{path} imports {name}"
+        if package == "models" and top == "episodes":
+            assert name in SHARED_WITH_MODELS, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path != Path("fewshot/cli.py")], ids=str)
+def test_only_the_command_line_prints_or_ends_the_process(path):
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "sys.exit", "exit", "os._exit"), f"{path}:{node.lineno} calls {called}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_no_global_random_generator_is_used(path):
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
+            assert node.attr in ("default_rng", "Generator", "SeedSequence"), f"{path}:{node.lineno} uses {node.attr}"
+    assert "random" not in imported(path), f"{path} imports the global generator of Python"
+
+
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_nothing_is_unpickled_and_no_network_module_reads_yaml(path):
+    names = imported(path)
+    assert not names & {"pickle", "dill", "joblib", "marshal", "shelve"}
+    assert path.parts[0] != "models" or "yaml" not in names
+    assert "weights_only=False" not in (ROOT / path).read_text(encoding="utf-8")
