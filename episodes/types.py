@@ -128,6 +128,11 @@ class ClipBatch:
         tensors = self._tensors(lambda tensor: tensor[clips])
         return replace(self, **tensors, texts=tuple(self.texts[clip] for clip in clips))
 
+    def picture(self, clip: int = 0) -> tuple[slice, slice]:
+        """Rows and columns of one clip's picture without its padding."""
+        height, width = (int(self.valid[clip].any(dim=axis).sum()) for axis in (1, 0))
+        return slice(0, height), slice(0, width)
+
     def take_frames(self, index: slice | list[int]) -> ClipBatch:
         """The frames at these positions of every clip."""
         return replace(

@@ -134,7 +134,7 @@ class EvaluateConfig(Section):
     methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(
         ("prototype", "conditioning", "finetune"),
         min_length=1,
-        description="Rows: training-free prototypes, the model as trained (`label`), and fine-tuned (`label+finetune`).",
+        description="Rows: training-free prototypes, model as trained (`label`), then fine-tuned (`label+finetune`).",
     )
     controls: tuple[Literal["support_wrong_class", "support_none", "text_wrong_object"], ...] = Field(
         ("support_wrong_class", "support_none", "text_wrong_object"),

@@ -147,9 +147,7 @@ class Evaluator:
         for method in self.config.evaluate.methods:
             for shots in self.config.evaluate.shots:
                 row = Row(self.method_name(method), shots)
-                began = time.perf_counter()
-                predictor = self._adapt(method, support.select(list(range(shots))))
-                records += self._score(row, task, queries, predictor, time.perf_counter() - began)
+                records += self._score(row, task, queries, method, support.select(list(range(shots))))
         for control in self.config.evaluate.controls:
             for shots in self.config.evaluate.control_shots:
                 records += self._control(control, shots, task, queries, support)
@@ -167,15 +165,15 @@ class Evaluator:
         first = support.select(list(range(shots)))
         if control == "support_none":
             empty = torch.zeros_like(first.masks)
-            blind = self._adapt("conditioning", replace(first, masks=empty, class_masks=empty))
-            return self._score(row, task, queries, blind, 0.0)
+            blind = replace(first, masks=empty, class_masks=empty)
+            return self._score(row, task, queries, "conditioning", blind)
         if control == "text_wrong_object":
             swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
-            return self._score(row, task, swapped, self._adapt("conditioning", first), 0.0)
+            return self._score(row, task, swapped, "conditioning", first)
         records: list[Record] = []
         for clips, category, asked in self._by_wrong_class(task, queries, shots):
             other = join_clips([self._load(ref, category) for ref in clips])
-            records += self._score(row, task, asked, self._adapt("conditioning", other), 0.0)
+            records += self._score(row, task, asked, "conditioning", other)
         return records
 
     def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
@@ -210,14 +208,18 @@ class Evaluator:
             if scoring == "davis":
                 truth[scoring] = load_masks(self.catalog, ref)
             else:
-                height, width = _picture(clip)
-                truth[scoring] = clip.masks[0, :, :height, :width].numpy()
+                rows, columns = clip.picture()
+                truth[scoring] = clip.masks[0, :, rows, columns].numpy()
         return Query(ref, clip, truth)
 
     def _score(
-        self, row: Row, task: EvaluationTask, queries: list[Query], predictor: Predicts, adaptation: float
+        self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: ClipBatch
     ) -> list[Record]:
-        records = []
+        """Adapts `method` to the support and scores its answers; each query bears its share of the adaptation's time."""
+        records: list[Record] = []
+        began = time.perf_counter()
+        predictor = self._adapt(method, support)
+        adaptation = time.perf_counter() - began
         for batch in _alike(queries):
             began = time.perf_counter()
             probabilities = predictor.predict(join_clips([query.clip for query in batch]).to(self.device)).cpu()
@@ -231,9 +233,9 @@ class Evaluator:
                     query.ref.object_id,
                     query.ref.expression_id,
                 )
-                height, width = _picture(query.clip)
+                rows, columns = query.clip.picture()
                 for scoring, truth in query.truth.items():
-                    mask = _threshold(probability[:, :height, :width], (truth.shape[1], truth.shape[2]))
+                    mask = _threshold(probability[:, rows, columns], (truth.shape[1], truth.shape[2]))
                     region, boundary = score_clip(mask, truth, tolerance=TOLERANCES[scoring])
                     records.append(
                         Record.of_clip(
@@ -254,6 +256,8 @@ class Evaluator:
     def draw(self, tasks: list[EvaluationTask], folder: Path) -> None:
         """Overlays of the first query of one task after another, up to `save_overlays`; support is the smallest K."""
         shots = min(self.config.evaluate.shots)
+        for old in folder.glob("*.png"):
+            old.unlink()
         for task in tasks[: self.config.evaluate.save_overlays]:
             if not task.queries:
                 continue
@@ -261,20 +265,14 @@ class Evaluator:
             clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
             query = self._load(ref, task.category, pictures=True)
             predictor = self._adapt("conditioning", join_clips(clips))
-            height, width = _picture(query)
-            mask = predictor.predict(query.to(self.device))[0, :, :height, :width].cpu().numpy() > 0.5
-            truth = query.masks[0, :, :height, :width].numpy()
+            rows, columns = query.picture()
+            mask = predictor.predict(query.to(self.device))[0, :, rows, columns].cpu().numpy() > 0.5
+            truth = query.masks[0, :, rows, columns].numpy()
             scores, _ = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
             title = f"{task.category}: {shots}-shot, J {100 * scores.mean():.0f}"
-            page = draw_overlay(
-                [ClipPicture.of_batch(clip) for clip in clips], ClipPicture.of_batch(query), mask, title=title, scores=scores.tolist()
-            )
+            pages = [ClipPicture.of_batch(clip) for clip in (*clips, query)]
+            page = draw_overlay(pages[:-1], pages[-1], mask, title=title, scores=scores.tolist())
             write_overlay(folder / f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}.png", page)
-
-
-def _picture(clip: ClipBatch) -> tuple[int, int]:
-    """Height and width without padding of a single clip."""
-    return int(clip.valid[0].any(1).sum()), int(clip.valid[0].any(0).sum())
 
 
 def _threshold(probability: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -25,7 +25,9 @@ def build_network(config: ExperimentConfig) -> FewShotRVOS:
 
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
+    """The benchmark's index; raises LayoutError where it contradicts itself."""
     catalog = read_ytvos(config.data.root)
+    catalog.refuse_errors()
     for note in catalog.notes:
         log.info("%s: %s", config.data.root, note)
     return catalog

@@ -42,8 +42,9 @@ class Validation:
         pages: list[Picture] = []
         for index in range(self.count):
             episode: Episode = self.dataset[index].to(device)
-            predicted = learner.adapt(episode.support).predict(episode.query)[0].cpu().numpy() > 0.5
-            truth = episode.query.masks[0].cpu().numpy()
+            rows, columns = episode.query.picture()
+            predicted = learner.adapt(episode.support).predict(episode.query)[0, :, rows, columns].cpu().numpy() > 0.5
+            truth = episode.query.masks[0, :, rows, columns].cpu().numpy()
             j, f = score_clip(predicted, truth, tolerance=TOLERANCES["paper"])
             region.append(j)
             boundary.append(f)
@@ -55,6 +56,4 @@ class Validation:
     def _draw(self, predicted: NDArray[np.bool_], title: str) -> Picture:
         episode = self.pictures[0]
         support = [ClipPicture.of_batch(episode.support, shot) for shot in range(episode.shots)]
-        query = ClipPicture.of_batch(episode.query)
-        height, width = query.masks.shape[1:]
-        return draw_overlay(support, query, predicted[:, :height, :width], title=title)
+        return draw_overlay(support, ClipPicture.of_batch(episode.query), predicted, title=title)

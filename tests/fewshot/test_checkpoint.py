@@ -108,7 +108,7 @@ def test_every_number_format_and_memory_order_comes_back_exactly(tmp_path, dtype
     model.register_buffer("part", torch.arange(24).to(dtype)[::2])
     model.register_buffer("scalar", torch.tensor(1).to(dtype))
     wanted = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    state = {name: tensor for name, tensor in model.state_dict().items()}
+    state = dict(model.state_dict())
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     folder = save_checkpoint(tmp_path, 1, model_state=state, optimizer=optimizer, extra={}, score=None, keep=1)
     for tensor in model.state_dict().values():

@@ -45,8 +45,8 @@ def test_every_common_spelling_of_a_small_number_is_a_number(write, text):
     ("text", "value"),
     [
         ("yes", "yes"), ("off", "off"), ("2026-01-01", "2026-01-01"), ("1:30", "1:30"), ("010", 10), ("0x10", 16),
-        ("0o10", 8), ("true", True), ("~", None), ("", None), ("'1'", "1"), ("-.5", -0.5), ("1.", 1.0), ("1_000", "1_000"),
-        ("=", "="), ("a=b", "a=b"),
+        ("0o10", 8), ("true", True), ("~", None), ("", None), ("'1'", "1"), ("-.5", -0.5), ("1.", 1.0),
+        ("1_000", "1_000"), ("=", "="), ("a=b", "a=b"),
     ],
 )  # fmt: skip
 def test_plain_words_and_numbers_mean_what_yaml_1_2_says(text, value):
