@@ -53,8 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        where = f" ({error.filename})" if error.filename else ""
-        return _fail(_DISK_ERRORS[error.errno] + where)
+        place = error.filename or getattr(options, "out", None) or getattr(options, "run", None) or Path.cwd()
+        return _fail(f"{place}: {_DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
         return 130
@@ -148,6 +148,7 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
 
     config = load_config(options.experiment, options.overrides)
     folder: Path = options.out or Path("runs") / config.name
+    options.out = folder
     open_run(config, folder)
     _start_logging()
     return config, folder

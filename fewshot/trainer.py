@@ -200,7 +200,7 @@ class Trainer:
         scores, overlay = self.validation.run(self.learner, self.accelerator.device)
         values = {"J": scores.J, "F": scores.F, "JF": scores.JF, "seconds": time.perf_counter() - began}
         runlog.scalars(done, "validation", values)
-        runlog.image(done, "validation/episode", torch.from_numpy(overlay).permute(2, 0, 1))
+        runlog.image(done, "validation/episode", torch.from_numpy(overlay.copy()).permute(2, 0, 1))
         log.info("step %d: validation J %.1f  F %.1f  J&F %.1f", done, scores.J, scores.F, scores.JF)
         return scores.JF
 

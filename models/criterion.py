@@ -22,14 +22,20 @@ from models.matching import (
     targets_from_masks,
 )
 
-__all__ = ["LayerPrediction", "LossWeights", "SetCriterion", "SetLosses", "Targets", "mask_losses", "targets_from_masks"]
-
-TERMS = ("class", "box", "giou", "mask_focal", "dice")
+__all__ = [
+    "LayerPrediction",
+    "LossWeights",
+    "SetCriterion",
+    "SetLosses",
+    "Targets",
+    "mask_losses",
+    "targets_from_masks",
+]
 
 
 @dataclass
 class LayerPrediction:
-    """What one decoder layer says: logits (B, T, Q, 1), boxes (B, T, Q, 4), masks (B, T, Q, h, w) logits at stride 4."""
+    """What one decoder layer says: logits (B, T, Q, 1), boxes (B, T, Q, 4), mask logits (B, T, Q, h, w) at stride 4."""
 
     logits: Tensor
     boxes: Tensor
@@ -65,8 +71,14 @@ class SetCriterion(nn.Module):
         """layers: predictions of all decoder layers, the last one last. Each layer is matched on its own."""
         terms: dict[str, Tensor] = {}
         total = layers[-1].logits.new_zeros(())
-        factors = dict(zip(TERMS, (self.weights.class_, self.weights.box, self.weights.giou,
-                                   self.weights.mask_focal, self.weights.dice), strict=True))  # fmt: skip
+        weights = self.weights
+        factors = {
+            "class": weights.class_,
+            "box": weights.box,
+            "giou": weights.giou,
+            "mask_focal": weights.mask_focal,
+            "dice": weights.dice,
+        }
         for index, layer in enumerate(layers):
             matched = match(layer.logits, layer.boxes, layer.masks, targets, self.weights)
             suffix = "" if index == len(layers) - 1 else f"_{index}"

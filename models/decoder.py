@@ -70,7 +70,7 @@ class DecoderLayer(nn.Module):
 class TextQueries(nn.Module):
     """Content = the sentence; position = a learned embedding, which also gives the 2-d reference point."""
 
-    def __init__(self, hidden: int, queries: int) -> None:
+    def __init__(self, hidden: int, queries: int, levels: int) -> None:
         super().__init__()
         self.query_embed = nn.Embedding(queries, hidden)
         self.reference_points = nn.Linear(hidden, 2)
@@ -83,18 +83,26 @@ class TextQueries(nn.Module):
         reference = self.reference_points(self.query_embed.weight).sigmoid()
         return content, reference.expand(len(sentence), -1, -1)
 
-    def position(self, layer: int, content: Tensor, reference: Tensor) -> Tensor:
+    def place(self, layer: int, reference: Tensor, ratios: Tensor) -> Tensor:
+        """reference (N, Q, 2 or 4) of the valid part, ratios (N, V, 2) -> (N, Q, V, 2 or 4) of each padded level."""
+        return reference[:, :, None] * ratios.repeat(1, 1, reference.shape[-1] // 2)[:, None]
+
+    def position(self, layer: int, content: Tensor, placed: Tensor) -> Tensor:
         return self.query_embed.weight.expand_as(content)
 
 
 class BoxQueries(nn.Module):
     """DAB: content and box are learned; the position encodes the current box and is scaled by the content.
 
-    Published: the sentence has no part in these queries; words act through fusion alone.
+    Published: the sentence has no part in these queries; words act through fusion alone. And the first layer reads
+    its learned box along the wrong axis: on level i, all of x, y, w and h are the box's i-th number. We keep that,
+    because this mode exists to equal the published network; from the second layer on, boxes are read as boxes.
     """
 
-    def __init__(self, hidden: int, queries: int) -> None:
+    def __init__(self, hidden: int, queries: int, levels: int) -> None:
         super().__init__()
+        if levels != 4:
+            raise ValueError(f"DAB queries are defined for 4 levels (a box has 4 numbers), found levels={levels}")
         self.tgt_embed = nn.Embedding(queries, hidden)
         self.refpoint_embed = nn.Embedding(queries, 4)
         self.ref_point_head = MLP(2 * hidden, hidden, hidden, layers=2)
@@ -105,9 +113,14 @@ class BoxQueries(nn.Module):
         frames = len(sentence)
         return self.tgt_embed.weight.expand(frames, -1, -1), self.refpoint_embed.weight.sigmoid().expand(frames, -1, -1)
 
-    def position(self, layer: int, content: Tensor, reference: Tensor) -> Tensor:
-        """reference (N, Q, 4) in shares of level 0's padded map -> (N, Q, C)."""
-        y_x_w_h = reference[..., [1, 0, 2, 3]] * (2 * math.pi)
+    def place(self, layer: int, reference: Tensor, ratios: Tensor) -> Tensor:
+        """reference (N, Q, 4) of the valid part, ratios (N, V, 2) -> (N, Q, V, 4) of each padded level."""
+        read = reference[..., None] if layer == 0 else reference[:, :, None]
+        return read * ratios.repeat(1, 1, 2)[:, None]
+
+    def position(self, layer: int, content: Tensor, placed: Tensor) -> Tensor:
+        """placed (N, Q, V, 4), of which level 0 counts -> (N, Q, C)."""
+        y_x_w_h = placed[:, :, 0, [1, 0, 2, 3]] * (2 * math.pi)
         position = self.ref_point_head(sine_encode(y_x_w_h, content.shape[-1] // 2).flatten(-2))
         return position if layer == 0 else position * self.query_scale(content)
 
@@ -130,36 +143,37 @@ class QueryDecoder(nn.Module):
         super().__init__()
         if layers < 1:
             raise ValueError(f"QueryDecoder needs at least one layer, found layers={layers}")
-        self.queries = {"text": TextQueries, "dab": BoxQueries}[mode](hidden, queries)
-        self.layers = nn.ModuleList(
-            DecoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers)
-        )
+        kinds: dict[str, type[TextQueries] | type[BoxQueries]] = {"text": TextQueries, "dab": BoxQueries}
+        self.queries = kinds[mode](hidden, queries, levels)
+        self.layers = nn.ModuleList(DecoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers))
         self.class_embed = nn.ModuleList(nn.Linear(hidden, 1) for _ in range(layers))
         self.bbox_embed = nn.ModuleList(MLP(hidden, hidden, 4, layers=3) for _ in range(layers))
         self.reset_heads()
 
     def reset_heads(self) -> None:
         """Rare class, unrefined boxes; the first layer starts with small boxes (width, height about 0.12)."""
-        for score, box in zip(self.class_embed, self.bbox_embed, strict=True):
+        for index, (score, box) in enumerate(zip(self.class_embed, self.bbox_embed, strict=True)):
+            assert isinstance(score, nn.Linear)
+            assert isinstance(box, MLP)
             nn.init.constant_(score.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
-            nn.init.zeros_(box.layers[-1].weight)
-            nn.init.zeros_(box.layers[-1].bias)
-        nn.init.constant_(self.bbox_embed[0].layers[-1].bias[2:], -2.0)
+            nn.init.zeros_(box.last.weight)
+            nn.init.zeros_(box.last.bias)
+            if index == 0:
+                nn.init.constant_(box.last.bias[2:], -2.0)
 
     def forward(self, memories: Sequence[Tensor], valid: Sequence[Tensor], sentence: Tensor) -> DecoderOutput:
         """V memories (N, C, h, w), V masks (N, h, w) bool, sentence (N, C), the clip's for each of its frames."""
         sizes = [(level.shape[-2], level.shape[-1]) for level in memories]
         tokens = flatten_levels(memories)
         token_valid = torch.cat([level.flatten(1) for level in valid], dim=1)
-        ratios = valid_ratios(valid)[:, None]  # (N, 1, V, 2)
+        ratios = valid_ratios(valid)
 
         content, reference = self.queries.start(sentence)
         initial = reference
         contents, boxes, logits = [], [], []
         for index, layer in enumerate(self.layers):
-            scale = ratios if reference.shape[-1] == 2 else torch.cat([ratios, ratios], dim=-1)
-            placed = reference[:, :, None] * scale
-            position = self.queries.position(index, content, placed[:, :, 0])
+            placed = self.queries.place(index, reference, ratios)
+            position = self.queries.position(index, content, placed)
             content = layer(content, position, placed, tokens, token_valid, sizes)
             change = self.bbox_embed[index](content)
             known = inverse_sigmoid(reference)

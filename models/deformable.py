@@ -31,9 +31,7 @@ def split_levels(tokens: Tensor, sizes: Sizes) -> list[Tensor]:
 
 def valid_ratios(valid: Sequence[Tensor]) -> Tensor:
     """Share of the width and height that is not padding: V masks (N, h, w) bool -> (N, V, 2) as (x, y)."""
-    ratios = [
-        torch.stack([level[:, 0, :].float().mean(1), level[:, :, 0].float().mean(1)], dim=-1) for level in valid
-    ]
+    ratios = [torch.stack([level[:, 0, :].float().mean(1), level[:, :, 0].float().mean(1)], dim=-1) for level in valid]
     return torch.stack(ratios, dim=1)
 
 
@@ -72,7 +70,10 @@ class DeformableAttention(nn.Module):
         tokens (N, S, C); valid (N, S) bool, tokens in padding count as zero; sizes of the levels -> (N, A, C).
         """
         n, a, _ = queries.shape
-        values = self.value_proj(tokens).masked_fill(~valid[..., None], 0.0)
+        # Channels first from here on: grid_sample then reads views of one tensor, and no level is copied.
+        values = torch.baddbmm(
+            self.value_proj.bias[:, None], self.value_proj.weight.expand(n, -1, -1), tokens.transpose(1, 2)
+        ).masked_fill(~valid[:, None], 0.0)
         offsets = self.sampling_offsets(queries).view(n, a, self.heads, self.levels, self.points, 2)
         weights = self.attention_weights(queries).view(n, a, self.heads, self.levels * self.points).softmax(-1)
         centres = references[:, :, None, :, None, :2]
@@ -81,19 +82,18 @@ class DeformableAttention(nn.Module):
         else:
             reach = 1.0 / offsets.new_tensor([(w, h) for h, w in sizes])[:, None, :]
         grid = (centres + offsets * reach) * 2 - 1  # (N, A, H, V, P, 2)
-        grid = grid.permute(0, 2, 3, 1, 4, 5).flatten(0, 1)  # (N H, V, A, P, 2)
-        sampled = [
-            F.grid_sample(
-                level.unflatten(1, (self.heads, -1)).flatten(0, 1),
-                grid[:, index],
+        grid = grid.permute(3, 0, 2, 4, 1, 5).flatten(1, 2)  # (V, N H, P, A, 2)
+        shares = weights.unflatten(-1, (self.levels, self.points)).permute(3, 0, 2, 4, 1).flatten(1, 2)[:, :, None]
+        read = values.new_zeros(())
+        for index, level in enumerate(values.split([h * w for h, w in sizes], dim=2)):
+            sampled = F.grid_sample(
+                level.unflatten(2, sizes[index]).unflatten(1, (self.heads, -1)).flatten(0, 1),
+                grid[index],
                 mode="bilinear",
                 padding_mode="zeros",
                 align_corners=False,
-            )
-            for index, level in enumerate(split_levels(values, sizes))
-        ]  # V of (N H, C / H, A, P)
-        weights = weights.transpose(1, 2).reshape(n * self.heads, 1, a, self.levels * self.points)
-        read = (torch.cat(sampled, dim=-1) * weights).sum(-1)  # (N H, C / H, A)
+            )  # (N H, C / H, P, A)
+            read = read + (sampled * shares[index]).sum(2)
         return self.output_proj(read.view(n, -1, a).transpose(1, 2))
 
 
@@ -120,15 +120,11 @@ class DeformableEncoder(nn.Module):
         self, hidden: int, heads: int, levels: int, points: int, ffn: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            EncoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(EncoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers))
         # Only the encoder adds it: without layers it would be a parameter that nothing trains.
         self.level_embed = nn.Parameter(torch.randn(levels, hidden)) if layers else None
 
-    def forward(
-        self, features: Sequence[Tensor], positions: Sequence[Tensor], valid: Sequence[Tensor]
-    ) -> list[Tensor]:
+    def forward(self, features: Sequence[Tensor], positions: Sequence[Tensor], valid: Sequence[Tensor]) -> list[Tensor]:
         """V features and V sine positions (N, C, h, w), V masks (N, h, w) bool -> V memories (N, C, h, w)."""
         if self.level_embed is None:
             return list(features)

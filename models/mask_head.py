@@ -19,7 +19,7 @@ NORM_GROUPS = 8
 
 
 class VisionLanguageBlock(nn.Module):
-    """Self-attention among all frames of a clip on a reduced grid, cross-attention to the words, feed-forward; post-norm."""
+    """Self-attention among all frames of a clip on a reduced grid, attention to the words, feed-forward; post-norm."""
 
     def __init__(self, width: int, words: int, heads: int, ffn: int, dropout: float, reduction: int) -> None:
         super().__init__()
@@ -83,15 +83,22 @@ class FPNStage(nn.Module):
 
     def __init__(self, inputs: int, width: int, coarser: int | None, block: VisionLanguageBlock | None) -> None:
         super().__init__()
-        self.adapter = nn.Sequential(nn.Conv2d(inputs, width, 1, bias=False), nn.GroupNorm(NORM_GROUPS, width))
+        lateral = nn.Conv2d(inputs, width, 1, bias=False)
+        output = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        for convolution in (lateral, output):
+            nn.init.kaiming_uniform_(convolution.weight, a=1)
+        self.adapter = nn.Sequential(lateral, nn.GroupNorm(NORM_GROUPS, width))
         self.block = block
         # Published: all stages have one width, so there is nothing to reduce.
-        self.reduce = nn.Conv2d(coarser, width, 1) if coarser not in (None, width) else None
-        self.layer = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(NORM_GROUPS, width), nn.ReLU()
-        )
-        for convolution in (self.adapter[0], self.layer[0]):
-            nn.init.kaiming_uniform_(convolution.weight, a=1)
+        self.reduce = None if coarser is None or coarser == width else nn.Conv2d(coarser, width, 1)
+        self.layer = nn.Sequential(output, nn.GroupNorm(NORM_GROUPS, width), nn.ReLU())
+
+    def forward(self, current: Tensor, coarser: Tensor | None) -> Tensor:
+        """current (N, width, h, w) of this stride, coarser (N, c, h / 2, w / 2) or None -> (N, width, h, w)."""
+        if coarser is not None:
+            reduced = coarser if self.reduce is None else self.reduce(coarser)
+            current = current + F.interpolate(reduced, size=current.shape[-2:], mode="nearest")
+        return self.layer(current)
 
 
 class CrossModalFPN(nn.Module):
@@ -112,7 +119,7 @@ class CrossModalFPN(nn.Module):
         """channels: stride -> channels of the raw trunk feature, needed for strides finer than the memories."""
         super().__init__()
         self.memory_strides = tuple(memory_strides)
-        self.strides = tuple(stride for stride in (32, 16, 8, 4))
+        self.strides = (32, 16, 8, 4)
         raw = [stride for stride in self.strides if stride not in self.memory_strides]
         if 32 in raw or [s for s in raw if s > min(self.memory_strides)]:
             raise ValueError(f"memory strides must be the coarsest of {self.strides}, found {self.memory_strides}")
@@ -134,6 +141,7 @@ class CrossModalFPN(nn.Module):
         self.stages = nn.ModuleDict(stages)
         self.mask_features = nn.Conv2d(fine_width, mask_dim, 3, padding=1)
         nn.init.kaiming_uniform_(self.mask_features.weight, a=1)
+        assert self.mask_features.bias is not None
         nn.init.zeros_(self.mask_features.bias)
 
     def forward(
@@ -158,16 +166,14 @@ class CrossModalFPN(nn.Module):
         coarser: Tensor | None = None
         for stride in self.strides:
             stage = self.stages[str(stride)]
+            assert isinstance(stage, FPNStage)
             current = stage.adapter(memories[stride] if stride in self.memory_strides else raw[stride])
             if stage.block is not None:
                 position, width = positions.get(stride), current.shape[1]
                 if position is None or position.shape[1] != width:
                     position = sine_2d(valid[stride], width)
                 current = stage.block(current, position, valid[stride], words, word_keys, word_valid)
-            if coarser is not None:
-                reduced = coarser if stage.reduce is None else stage.reduce(coarser)
-                current = current + F.interpolate(reduced, size=current.shape[-2:], mode="nearest")
-            coarser = stage.layer(current)
+            coarser = stage(current, coarser)
         assert coarser is not None
         return self.mask_features(coarser)
 
@@ -183,9 +189,10 @@ class DynamicMaskHead(nn.Module):
         self.shapes = list(zip(widths[1:], widths[:-1], strict=True))  # (outputs, inputs) of each layer
         parameters = sum(outputs * inputs for outputs, inputs in self.shapes) + sum(widths[1:])
         self.controller = MLP(hidden, hidden, parameters, layers=3)
-        for layer in self.controller.layers:
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in self.controller.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, mask_features: Tensor, queries: Tensor, centres: Tensor, picture_size: Tensor) -> Tensor:
         """mask_features (N, mask_dim, h4, w4); queries (N, Q, C); centres (N, Q, 2), the queries' references as (x, y)

@@ -104,9 +104,7 @@ def generalised_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def match(
-    logits: Tensor, boxes: Tensor, masks: Tensor, targets: Targets, weights: LossWeights | None = None
-) -> Tensor:
+def match(logits: Tensor, boxes: Tensor, masks: Tensor, targets: Targets, weights: LossWeights | None = None) -> Tensor:
     """logits (B, T, Q, 1), boxes (B, T, Q, 4), masks (B, T, Q, h, w) logits -> matched query of each clip, (B,) int64.
 
     Scores and boxes are averaged over all frames; masks count as one sequence of T h w pixels.

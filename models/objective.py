@@ -32,7 +32,7 @@ def objective(
     if prediction.dense is not None:
         # BCE rather than focal: the dense map is one classifier for each pixel, with no surplus of easy queries.
         terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
-        total = total + config.dense * (2 * terms["dense_bce"] + terms["dense_dice"])
+        total = total + config.dense * (2 * terms["dense_bce"] + 5 * terms["dense_dice"])
     if prediction.prior is not None and prior_target:
         size = (prediction.prior.shape[-2], prediction.prior.shape[-1])
         share = F.adaptive_avg_pool2d(query.class_masks.float(), size)

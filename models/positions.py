@@ -44,10 +44,5 @@ def sine_1d(valid: Tensor, channels: int) -> Tensor:
 
 
 def sine_time(times: Tensor, channels: int) -> Tensor:
-    """Times in [0, 1] of the video, half a turn of the slowest wave: (N, T) -> (N, T, channels)."""
-    return sine_encode(times * math.pi * 4, channels)
-
-
-def sine_time(times: Tensor, channels: int) -> Tensor:
     """Positions of frames (ours): times (N, T), each frame's place in its video in [0, 1] -> (N, T, channels)."""
     return sine_encode(times * (2 * math.pi), channels)

@@ -142,9 +142,9 @@ def test_what_a_user_can_mend_is_one_paragraph_with_exit_code_2_and_leaves_nothi
     [
         (ReadError("picture a.jpg is cut off\n  remove it"), 2, "Error: picture a.jpg is cut off remove it"),
         (CheckpointError("of another architecture"), 2, "Error: of another architecture"),
-        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "Error: The disk is full."),
-        (OSError(errno.EFBIG, "File too large"), 2, "Error: A file would grow"),
-        (PermissionError(errno.EACCES, "Permission denied", "runs/y"), 2, "(runs/y)"),
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x"), 2, "Error: runs/x: The disk is full."),
+        (OSError(errno.EFBIG, "File too large"), 2, "Error: runs/small: A file would grow"),
+        (PermissionError(errno.EACCES, "Permission denied", "runs/y"), 2, "Error: runs/y: Permission denied"),
         (KeyboardInterrupt(), 130, "Interrupted."),
     ],
 )
