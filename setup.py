@@ -17,6 +17,7 @@ setup(
     install_requires=[
         "accelerate>=1.0",
         "einops>=0.7",
+        "fonttools>=4.40",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.9",

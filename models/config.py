@@ -61,6 +61,9 @@ class LossConfig(_Section):
     mask_focal: float = Field(2.0, ge=0, description="Focal loss of mask pixels.")
     dice: float = Field(5.0, ge=0, description="Dice loss of the whole sequence.")
     dense: float = Field(1.0, ge=0, description="Factor of 2 BCE + 5 dice on the dense logits (heads `dense` and `hybrid`).")
+    refer: float = Field(
+        2.0, ge=0, description="Factor of BCE on the pixels of the class alone: which of its objects do the words mean?"
+    )
     prior: float = Field(1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class.")
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)

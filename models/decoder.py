@@ -175,8 +175,8 @@ class QueryDecoder(nn.Module):
             placed = self.queries.place(index, reference, ratios)
             position = self.queries.position(index, content, placed)
             content = layer(content, position, placed, tokens, token_valid, sizes)
-            change = self.bbox_embed[index](content)
-            known = inverse_sigmoid(reference)
+            change = self.bbox_embed[index](content).float()  # boxes need more than the 8 bits of bfloat16
+            known = inverse_sigmoid(reference.float())
             box = torch.cat([change[..., : known.shape[-1]] + known, change[..., known.shape[-1] :]], dim=-1).sigmoid()
             # No gradient from a later layer's reference: each layer answers for its own refinement.
             reference = box.detach()

@@ -198,13 +198,21 @@ class DynamicMaskHead(nn.Module):
         """mask_features (N, mask_dim, h4, w4); queries (N, Q, C); centres (N, Q, 2), the queries' references as (x, y)
         in [0, 1] of the unpadded picture; picture_size (N, 2), its width and height in pixels -> (N, Q, h4, w4).
         """
-        n, q, _ = queries.shape
+        # Pixel distances reach hundreds: half precision would blur them by whole pixels.
+        with torch.autocast(mask_features.device.type, enabled=False):
+            return self._convolve(
+                mask_features.float(), self.controller(queries.float()), centres * picture_size[:, None]
+            )
+
+    def _convolve(self, mask_features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
+        """mask_features (N, mask_dim, h4, w4), parameters (N, Q, all of them), centres (N, Q, 2) in pixels."""
+        n, q, _ = parameters.shape
         size = mask_features.shape[-2:]
-        weights, biases = self._layer_parameters(self.controller(queries))
+        weights, biases = self._layer_parameters(parameters)
         first, *rest = weights
         # Same sums as a convolution of the 258 channels, without copying the features for every query.
         seen = first[..., :-2].flatten(1, 2) @ mask_features.flatten(2)  # (N, Q outputs, h w)
-        relative = self._relative(centres * picture_size[:, None], size)  # (N Q, 2, h w)
+        relative = self._relative(centres, size)  # (N Q, 2, h w)
         x = seen.view(n * q, -1, seen.shape[-1]) + first[..., -2:].flatten(0, 1) @ relative
         x = x + biases[0].flatten(0, 1)[..., None]
         for weight, bias in zip(rest, biases[1:], strict=True):

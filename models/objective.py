@@ -15,12 +15,12 @@ from models.network import Prediction
 
 
 def objective(
-    prediction: Prediction, query: ClipBatch, config: LossConfig, *, prior_target: bool = True
+    prediction: Prediction, query: ClipBatch, config: LossConfig, *, class_known: bool = True
 ) -> dict[str, Tensor]:
     """Named scalar losses, each a mean over episodes: the unweighted terms, and `total`, their weighted sum.
 
-    `prior_target=False` leaves the prior's loss out: it needs the masks of all objects of the class, which only base
-    classes have.
+    `class_known=False` leaves out the losses of the prior and of `refer`: they need the masks of all objects of the
+    class, which only base classes have.
     """
     terms: dict[str, Tensor] = {}
     total = torch.zeros((), device=query.masks.device)
@@ -33,7 +33,10 @@ def objective(
         # BCE rather than focal: the dense map is one classifier for each pixel, with no surplus of easy queries.
         terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
         total = total + config.dense * (2 * terms["dense_bce"] + 5 * terms["dense_dice"])
-    if prediction.prior is not None and prior_target:
+        if class_known:
+            terms["refer_bce"] = bce_within(prediction.dense, sample_masks(query.masks), sample_masks(query.class_masks))
+            total = total + config.refer * terms["refer_bce"]
+    if prediction.prior is not None and class_known:
         size = (prediction.prior.shape[-2], prediction.prior.shape[-1])
         share = F.adaptive_avg_pool2d(query.class_masks.float(), size)
         terms["prior_bce"], terms["prior_dice"] = bce_and_dice(prediction.prior, share)
@@ -61,3 +64,13 @@ def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     target = target.flatten(1)
     dice = (2 * (probability * target).sum(1) + 1) / (probability.sum(1) + target.sum(1) + 1)
     return bce, (1 - dice).mean()
+
+
+def bce_within(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the pixels of `region` (B, T, h, w) in {0, 1}; 0 where it is empty.
+
+    Most pixels are settled by the class; the words decide only between objects of the class, a few percent of the pixels,
+    and their share of a mean over the picture is too small to learn from quickly.
+    """
+    losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
+    return (losses * region).sum() / region.sum().clamp_min(1)

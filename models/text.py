@@ -7,6 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from episodes.errors import WeightsError
 from models.weights import MINILM, packaged_weights
@@ -28,6 +29,7 @@ class TextEncoder(nn.Module):
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
             if pretrained:
+                transformers_logging.disable_progress_bar()  # loading takes a fraction of a second
                 self.model = AutoModel.from_pretrained(source, attn_implementation="eager")
             else:
                 self.model = AutoModel.from_config(AutoConfig.from_pretrained(source))

@@ -18,8 +18,8 @@ class Finetune(Learner):
 
     With K > 1 shots each step leaves one shot out: the others are its support, it is the query. With one shot its even
     frames segment its odd frames, since a clip that matches itself teaches nothing. Dropout stays off: a support set is
-    small, and adaptation is to be repeatable. The prior's own loss is left out: it wants the masks of every object of
-    the class, and a support clip shows the mask of one.
+    small, and adaptation is to be repeatable. Losses that want the masks of every object of the class are left out: a
+    support clip shows the mask of one.
     """
 
     def __init__(
@@ -60,4 +60,4 @@ class Finetune(Learner):
             known, query = encoded.take_frames(list(range(0, frames, 2))), encoded.take_frames(odd)
             asked, shots = support.take_frames(odd), 1
         prediction = head(known, query, shots)
-        return objective(prediction, asked, self.network.config.loss, prior_target=False)["total"]
+        return objective(prediction, asked, self.network.config.loss, class_known=False)["total"]

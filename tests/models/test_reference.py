@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.reference, pytest.mark.parametrize("name", NAMES)]
 
 
 class Published(nn.Module):
-    """FewShotRVOS with the fixtures' text encoder, which has no tokenizer: they give token ids and normalised pixels."""
+    """FewShotRVOS with the fixtures' text encoder: they give token ids and normalised pixels, not sentences."""
 
     def __init__(self, config: ModelConfig, text: RobertaConfig) -> None:
         super().__init__()

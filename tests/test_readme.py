@@ -1,0 +1,78 @@
+"""Every command that the README prints runs: as printed where it is quick, with smaller values added where it is long."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from fewshot.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# Laid over what a command says, so that it ends in seconds; which values a command accepts is unchanged.
+SMALL_DATA = ["size=64", "videos_per_class=3", "frames=3"]
+SMALL = [
+    *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 3, frames: 3}"),
+    *("model.hidden=32", "model.ffn=32", "model.queries=1", "model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
+    *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
+    *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.control_shots=[1]", "evaluate.max_queries_per_class=1"),
+    *("evaluate.save_overlays=1", "evaluate.bootstrap_samples=10", "learner.steps=1"),
+]
+
+
+def printed_commands() -> list[str]:
+    return re.findall(r"`(python run\.py [^`]+)`", README)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the experiments of the project, a small benchmark, and a run that was trained with small values."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("configs", "experiments"):
+        shutil.copytree(ROOT / name, folder / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["run", "experiments/demo.yaml", *SMALL]) == 0
+    return folder
+
+
+def test_the_readme_prints_commands_of_every_kind() -> None:
+    kinds = {shlex.split(command)[2] for command in printed_commands()}
+    assert kinds == {"run", "train", "evaluate", "data", "episodes", "config"}
+
+
+@pytest.mark.parametrize("command", printed_commands())
+def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = shlex.split(command)[2:]
+    monkeypatch.chdir(project)
+    if arguments[:2] == ["data", "glyphs"]:
+        arguments += SMALL_DATA
+    elif arguments[0] in ("run", "train"):
+        arguments += SMALL
+    elif arguments[0] == "evaluate":
+        # The small benchmark has three videos of a class: two shots at most.
+        arguments = [argument.replace("[1,3]", "[1,2]") for argument in arguments]
+    elif arguments[0] == "episodes":
+        arguments += ["--count", "5"]
+    assert main(arguments) == 0
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`((?:episodes|models|fewshot|configs|experiments|tests)/)`", README)
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_make_targets_that_the_readme_names_exist() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"make ([a-z]+)", README)) <= set(targets)
+
+
+def test_tensorboard_is_installed_beside_the_interpreter() -> None:
+    assert (Path(sys.executable).parent / "tensorboard").is_file()
