@@ -98,11 +98,12 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
 
 
 def _tasks(config: ExperimentConfig, catalog: VideoCatalog, seed: int) -> list[EvaluationTask]:
+    controlled = config.evaluate.control_shots if config.evaluate.controls else ()
     return evaluation_tasks(
         catalog,
         group=config.data.group,
         seed=seed,
-        shots=config.evaluate.shots,
+        shots=(*config.evaluate.shots, *controlled),
         support_frames=config.evaluate.support_frames,
         max_queries_per_class=config.evaluate.max_queries_per_class,
         small_classes=config.episodes.small_classes,
@@ -128,8 +129,8 @@ class Evaluator:
         chunk = config.evaluate.chunk_frames
         self.learners: dict[str, Learner] = {
             name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk)
-            for name in config.evaluate.methods
-            if name != "prototype"
+            # Controls and overlays are those of the model fed forward, whichever rows are asked for.
+            for name in {"conditioning", *config.evaluate.methods} - {"prototype"}
         }
 
     def method_name(self, method: str) -> str:
@@ -215,7 +216,7 @@ class Evaluator:
     def _score(
         self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: ClipBatch
     ) -> list[Record]:
-        """Adapts `method` to the support and scores its answers; each query bears its share of the adaptation's time."""
+        """Adapts `method` to the support and scores its answers; each query bears its share of the time to adapt."""
         records: list[Record] = []
         began = time.perf_counter()
         predictor = self._adapt(method, support)

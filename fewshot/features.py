@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from episodes.decode import read_frame
 from episodes.errors import WeightsError
 from episodes.types import Pyramid
+from fewshot.records import write_whole
 from models.backbone import ImageEncoder
 
 log = logging.getLogger(__name__)
 LEVELS = ("f4", "f8", "f16", "f32")
-FRAMES_AT_ONCE = 16  # frames of one size that pass the encoder together: large enough for two cores, 100 MB of activations
+FRAMES_AT_ONCE = (
+    16  # frames of one size that pass the encoder together: large enough for two cores, 100 MB of activations
+)
 
 
 def encoder_fingerprint(encoder: ImageEncoder) -> str:
@@ -37,7 +39,7 @@ def encoder_fingerprint(encoder: ImageEncoder) -> str:
 
 
 class FeatureStore:
-    """Call it with paths of frames: it reads their features. Call `fill` first with all frames that will be asked for."""
+    """Call it with paths of frames: it reads their features. Call `fill` first with all frames ever asked for."""
 
     def __init__(self, folder: Path, fingerprint: str, short_side: int, max_long_side: int | None = None) -> None:
         preprocessing = f"{fingerprint}:{short_side}:{max_long_side}:bilinear-antialias:v1"
@@ -64,7 +66,7 @@ class FeatureStore:
         device: torch.device | str = "cpu",
         advance: Callable[[int], None] = lambda frames: None,
     ) -> int:
-        """Computes what is missing and returns how many frames that were. `advance(n)` is told of every n frames done."""
+        """Computes what is missing and returns how many frames that were; calls `advance(n)` after every n frames."""
         missing = [path for path in paths if not self._file(path).exists()]
         batch: list[tuple[Path, Tensor]] = []
         for path in missing:
@@ -85,11 +87,8 @@ class FeatureStore:
             if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
                 raise WeightsError(
                     f"{encoder.name} gives features of {path} that float16 cannot hold; turn the feature cache off "
-                    "with train.cache_features=false"
+                    "with data.cache=null"
                 )
-            target = self._file(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = target.with_suffix(f".{os.getpid()}.tmp")
-            save_file(tensors, aside)
-            aside.replace(target)
+            # Not safetensors' own file writer: a full disk is no OSError there.
+            write_whole(self._file(path), save(tensors))
         return len(batch)

@@ -21,7 +21,7 @@ def build_optimizer(head: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """Rate of optimiser step `step` (from 0): linear warm-up, then the schedule. A pure function, so it resumes by itself."""
+    """Rate of optimiser step `step` (from 0): linear warm-up, then the schedule. Pure, so it resumes by itself."""
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)

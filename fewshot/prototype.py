@@ -40,7 +40,9 @@ class PrototypePredictor:
             assert clips.frames is not None
             pyramid = self.network.trunk.image(clips.frames)
         n = len(clips)
-        coarse = F.interpolate(rearrange(pyramid.f32, "n t c h w -> (n t) c h w"), pyramid.f16.shape[-2:], mode="bilinear")
+        coarse = F.interpolate(
+            rearrange(pyramid.f32, "n t c h w -> (n t) c h w"), pyramid.f16.shape[-2:], mode="bilinear"
+        )
         parts = (pyramid.f16, rearrange(coarse, "(n t) c h w -> n t c h w", n=n))
         return F.normalize(torch.cat([F.normalize(part, dim=2) for part in parts], dim=2), dim=2)
 

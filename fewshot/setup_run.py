@@ -6,9 +6,14 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from episodes.catalog import VideoCatalog
+from episodes.decode import DAMAGE, decode_mask, decode_picture
+from episodes.errors import ReadError
 from episodes.readers.ytvos import read_ytvos
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore, encoder_fingerprint
@@ -21,7 +26,9 @@ log = logging.getLogger(__name__)
 def build_network(config: ExperimentConfig) -> FewShotRVOS:
     """The network with initial weights that depend on the experiment's seed alone."""
     with torch_randomness(config.seed, INITIAL_WEIGHTS):
-        return FewShotRVOS(config.model)
+        network = FewShotRVOS(config.model)
+    network.head.scope(config.learner.scope)  # a wrong name is refused before training, not at the evaluation after it
+    return network
 
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
@@ -36,15 +43,39 @@ def open_catalog(config: ExperimentConfig) -> VideoCatalog:
 def cached_features(
     config: ExperimentConfig, catalog: VideoCatalog, network: FewShotRVOS, device: torch.device | str
 ) -> FeatureStore | None:
-    """Trunk features of all frames of the benchmark, computed where they are missing; None if the config caches nothing."""
+    """Trunk features of all frames of the benchmark, computed where missing; None if the config caches nothing."""
     if config.data.cache is None:
         return None
+    _refuse_other_sizes(catalog)
     image = network.trunk.image
     store = FeatureStore(config.data.cache, encoder_fingerprint(image), config.data.short_side)
-    done = store.fill(_all_frames(catalog), image, device, _logged_progress(sum(len(v.frames) for v in catalog.videos.values())))
+    done = store.fill(
+        _all_frames(catalog), image, device, _logged_progress(sum(len(v.frames) for v in catalog.videos.values()))
+    )
     if done:
         log.info("trunk features of %d frames computed and kept in %s", done, store.folder)
     return store
+
+
+def _refuse_other_sizes(catalog: VideoCatalog) -> None:
+    """Beside stored features no picture is decoded, so its size is compared with that of its mask here."""
+    for video in catalog.videos.values():
+        for picture, mask in ((video.frame_path(frame), video.mask_path(frame)) for frame in video.frames):
+            if mask.is_file() and (found := _size(mask, decode_mask)) != (wanted := _size(picture, decode_picture)):
+                raise ReadError(
+                    f"{mask}: {found[0]} x {found[1]}, but its picture {picture} is {wanted[0]} x {wanted[1]} pixels "
+                    "(width x height); write both at the same size"
+                )
+
+
+def _size(path: Path, decode: Callable[[Path], NDArray[np.uint8]]) -> tuple[int, int]:
+    """(width, height) from the file's header; ReadError of `decode` if it has none."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except DAMAGE:
+        height, width = decode(path).shape[:2]
+        return width, height
 
 
 def _all_frames(catalog: VideoCatalog) -> Iterable[Path]:

@@ -12,19 +12,20 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from episodes.catalog import VideoCatalog
 from episodes.dataset import EpisodeDataset, collate
-from episodes.errors import TrainingError
+from episodes.errors import TrainingError, UserError
 from episodes.sampling import EpisodeSampler
 from episodes.types import Episode
 from fewshot.checkpoint import latest, load_checkpoint, save_checkpoint
 from fewshot.config import ExperimentConfig, plain
 from fewshot.features import FeatureStore
+from fewshot.interruption import uninterrupted
 from fewshot.learners import Learner, build_learner
-from fewshot.progress import Progress
 from fewshot.optim import build_optimizer, learning_rate
+from fewshot.progress import Progress
 from fewshot.randomness import TRAINING_STEP, torch_randomness
 from fewshot.runlog import RunLog, write_meta
 from fewshot.setup_run import build_network, cached_features, open_catalog
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 def train(config: ExperimentConfig, run_folder: Path) -> Path:
     """Train to the last step, from the run folder's latest checkpoint if it has one; returns the last checkpoint.
 
-    Ctrl-C saves a checkpoint of the last finished step before it goes on to the caller. Raises UserError subclasses for
-    bad input and `TrainingError` if a loss or gradient is not finite.
+    Ctrl-C finishes the step and saves a checkpoint of it before it goes on to the caller. Raises UserError subclasses
+    for bad input and `TrainingError` if a loss or gradient is not finite.
     """
     return Trainer(config, run_folder).run()
 
@@ -60,7 +61,8 @@ class Trainer:
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         precision = "no" if config.train.precision == "fp32" else config.train.precision
-        self.accelerator = Accelerator(mixed_precision=precision)
+        # Said outright: without a GPU accelerate takes torchrun's processes for separate trainings.
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         if config.train.batch_episodes % self.world:
             raise TrainingError(
@@ -111,7 +113,7 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
         self._refuse_non_finite(number, episodes, losses, norm)
         self.optimizer.step()
-        return StepResult(losses, norm, rate)
+        return StepResult(self._average_losses(losses), norm, rate)
 
     def _average_gradients(self) -> None:
         """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean."""
@@ -125,15 +127,23 @@ class Trainer:
                 assert isinstance(gathered, Tensor)
                 parameter.grad.copy_(gathered)
 
+    def _average_losses(self, losses: dict[str, float]) -> dict[str, float]:
+        """The losses of all processes' episodes, for the record: every process has equally many."""
+        if self.world == 1:
+            return losses
+        mean = self.accelerator.reduce(torch.tensor(list(losses.values()), device=self.accelerator.device), "mean")
+        assert isinstance(mean, Tensor)
+        return dict(zip(losses, mean.tolist(), strict=True))
+
     def _refuse_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if not bad and math.isfinite(norm):
             return
         drawn = "; ".join(f"index {s.index}: class {s.category}, query video {s.query.video}" for s in episodes.specs)
         raise TrainingError(
-            f"step {number}: {'loss ' + ', '.join(bad) if bad else 'gradient norm'} is not finite, so the weights were left as "
-            f"they are. Episodes of split train, seed {self.config.seed}: {drawn}. Lower train.learning_rate, or use "
-            "train.precision=fp32; the last checkpoint is intact"
+            f"step {number}: {'loss ' + ', '.join(bad) if bad else 'gradient norm'} is not finite, so the weights "
+            f"were left as they are. Episodes of split train, seed {self.config.seed}: {drawn}. "
+            "Lower train.learning_rate, or use train.precision=fp32; the last checkpoint is intact"
         )
 
     # ------------------------------------------------------------------ the run around it
@@ -149,19 +159,25 @@ class Trainer:
         if self.rank == 0:
             write_meta(self.run_folder, seed=self.config.seed, step=start)
         done, score = start, None
-        with RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog, Progress("training", steps, done=start) as progress:
+        with (
+            RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog,
+            Progress("training", steps, done=start) as progress,
+        ):
             try:
                 for number, episodes in zip(range(start, steps), self._batches(start), strict=True):
-                    result = self.step(number, episodes)
-                    done, score = number + 1, None
-                    progress.update(done, {"loss": result.losses["total"]})
-                    if self._due(done, self.config.train.log_every):
-                        rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
-                        runlog.scalars(done, "train", {**result.losses, **rates})
-                    if self.validation is not None and self._due(done, self.config.train.validate_every):
-                        score = self._validate(runlog, done)
-                    if self._due(done, self.config.train.checkpoint_every):
-                        self._save(done, score)
+                    # Weights, metrics and validation of one step belong together: Ctrl-C comes before or after them.
+                    with uninterrupted():
+                        result = self.step(number, episodes)
+                        done, score = number + 1, None
+                        progress.update(done, {"loss": result.losses["total"]})
+                        if self._due(done, self.config.train.log_every):
+                            rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
+                            runlog.scalars(done, "train", {**result.losses, **rates})
+                        if self.validation is not None and self._due(done, self.config.train.validate_every):
+                            score = self._validate(runlog, done)
+                        if self._due(done, self.config.train.checkpoint_every):
+                            self._save(done, score)
+                            self.accelerator.wait_for_everyone()
             except KeyboardInterrupt:
                 if done > start:
                     log.info("interrupted: saving step %d", done)
@@ -183,16 +199,18 @@ class Trainer:
             for step in range(start, self.config.train.steps)
         ]
         workers = self.config.train.workers
-        return iter(
-            DataLoader(
-                self.dataset,
-                batch_sampler=slices,
-                num_workers=workers,
-                collate_fn=collate,
-                prefetch_factor=2 if workers else None,
-                multiprocessing_context="forkserver" if workers else None,
-            )
+        loader = DataLoader(
+            _ErrorsAsItems(self.dataset),
+            batch_sampler=slices,
+            num_workers=workers,
+            collate_fn=_collate_or_error,
+            prefetch_factor=2 if workers else None,
+            multiprocessing_context="forkserver" if workers else None,
         )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
     def _validate(self, runlog: RunLog, done: int) -> float:
         assert self.validation is not None
@@ -215,7 +233,6 @@ class Trainer:
                 score=score,
                 keep=self.config.train.keep_checkpoints,
             )
-        self.accelerator.wait_for_everyone()
 
     def _resume(self) -> int:
         folder = latest(self.run_folder)
@@ -224,6 +241,24 @@ class Trainer:
         extra = load_checkpoint(folder, model=self.network.head, optimizer=self.optimizer)
         log.info("resumed %s at step %d", folder, extra["step"])
         return int(extra["step"])
+
+
+class _ErrorsAsItems(Dataset["Episode | UserError"]):
+    """Episodes, or the error in place of one: a loader's worker would write its traceback into the message."""
+
+    def __init__(self, episodes: EpisodeDataset) -> None:
+        self.episodes = episodes
+
+    def __getitem__(self, index: int) -> Episode | UserError:
+        try:
+            return self.episodes[index]
+        except UserError as error:
+            return error
+
+
+def _collate_or_error(items: list[Episode | UserError]) -> Episode | UserError:
+    errors = [item for item in items if isinstance(item, UserError)]
+    return errors[0] if errors else collate([item for item in items if isinstance(item, Episode)])
 
 
 def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -> EpisodeSampler:

@@ -23,7 +23,7 @@ class ValidationScores:
     F: float
 
     @property
-    def JF(self) -> float:
+    def JF(self) -> float:  # noqa: N802, the measure's name
         return (self.J + self.F) / 2
 
 
@@ -50,7 +50,9 @@ class Validation:
             boundary.append(f)
             if not pages:
                 pages.append(self._draw(predicted, f"validation J {100 * j.mean():.0f}"))
-        scores = ValidationScores(100 * float(np.concatenate(region).mean()), 100 * float(np.concatenate(boundary).mean()))
+        scores = ValidationScores(
+            100 * float(np.concatenate(region).mean()), 100 * float(np.concatenate(boundary).mean())
+        )
         return scores, pages[0]
 
     def _draw(self, predicted: NDArray[np.bool_], title: str) -> Picture:

@@ -50,7 +50,7 @@ class LevelMemory:
 
 
 class QKV(nn.Module):
-    """3 x 3 convolutions from C to D channels. Only the keys and values of the support are ever used (published too)."""
+    """3 x 3 convolutions from C to D channels. Of the support's, only keys and values are ever used (published too)."""
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
@@ -81,6 +81,9 @@ class CrossModalAffinity(nn.Module):
         self.background = background
         if stages:
             self.query_qkv = QKV(hidden, dim)
+            if "self" not in stages:
+                self.query_qkv.key.requires_grad_(False)  # without that stage nothing reads the query's own keys
+                self.query_qkv.value.requires_grad_(False)
             self.norm = nn.LayerNorm(dim)
             self.point = nn.Conv2d(hidden, dim, 1)
             self.dropout = nn.Dropout(dropout)

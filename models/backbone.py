@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import timm
 import torch
 from einops import rearrange
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from episodes.errors import WeightsError
@@ -17,9 +20,14 @@ TRUNK_STRIDES = (4, 8, 16, 32)
 class ImageEncoder(nn.Module):
     """A timm model in eval mode, without gradients. Frames come in as uint8 RGB; it normalises them itself."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, name: str, pretrained: bool = True) -> None:
         super().__init__()
         self.name = name
+        mean: tuple[float, ...]
+        std: tuple[float, ...]
         if name == "package:efficientnet_lite0":
             model = _packaged_lite0(pretrained)
             # The package's model was trained on (x - 127) / 128 (its README).
@@ -30,7 +38,7 @@ class ImageEncoder(nn.Module):
             mean = tuple(255.0 * value for value in (config.mean if config else (0.485, 0.456, 0.406)))
             std = tuple(255.0 * value for value in (config.std if config else (0.229, 0.224, 0.225)))
         self.model = model
-        self.channels = dict(zip(TRUNK_STRIDES, model.feature_info.channels(), strict=True))
+        self.channels = dict(zip(TRUNK_STRIDES, _feature_info(model).channels(), strict=True))
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -50,13 +58,18 @@ class ImageEncoder(nn.Module):
         return Pyramid(*(rearrange(f, "(n t) c h w -> n t c h w", n=n) for f in features))
 
 
+def _feature_info(model: nn.Module) -> FeatureInfo:
+    """timm's record of the features that a model gives."""
+    return cast(FeatureInfo, model.feature_info)
+
+
 def _features_only(name: str, pretrained: bool) -> nn.Module:
     try:
         model = timm.create_model(name, pretrained=False, features_only=True)
-        strides = model.feature_info.reduction()
+        strides = _feature_info(model).reduction()
         indices = tuple(strides.index(stride) for stride in TRUNK_STRIDES)
         return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=indices)
-    except (RuntimeError, ValueError, AttributeError) as error:
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"image_encoder {name!r} cannot serve as trunk: {error}. Give a timm model that supports features_only "
             f"at strides {TRUNK_STRIDES}, such as resnet50, or package:efficientnet_lite0"
@@ -72,9 +85,11 @@ def _packaged_lite0(pretrained: bool) -> nn.Module:
     values = [value for name, value in published.items() if not name.endswith("num_batches_tracked")]
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     names = [name for name in whole.state_dict() if not name.endswith("num_batches_tracked")]
-    # Same network, other names: both list their tensors in forward order, so position decides (247 of 247 shapes agree).
+    # Same network, other names: both list tensors in forward order, so position decides (247 of 247 shapes agree).
     if [tuple(whole.state_dict()[name].shape) for name in names] != [tuple(value.shape) for value in values]:
-        raise WeightsError(f"{path} does not hold the tensors of tf_efficientnet_lite0 in order ({len(values)} tensors)")
+        raise WeightsError(
+            f"{path} does not hold the tensors of tf_efficientnet_lite0 in order ({len(values)} tensors)"
+        )
     state = dict(zip(names, values, strict=True))
     wanted = [name for name in features.state_dict() if not name.endswith("num_batches_tracked")]
     features.load_state_dict({**{name: state[name] for name in wanted}, **_batch_counts(features)})

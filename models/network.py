@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from episodes.errors import ConfigError
 from episodes.types import ClipBatch, Pyramid
 from models.affinity import CrossModalAffinity, LevelMemory, pretransform
 from models.backbone import ImageEncoder
@@ -26,6 +27,7 @@ from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.positions import sine_1d, sine_2d, sine_time
 from models.prior import AffinityPrior, PriorMemory
 from models.text import TextEncoder
+from models.word_prior import WordPrior
 
 
 @dataclass
@@ -78,7 +80,8 @@ class Prediction:
     queries: DecoderOutput | None
     masks: list[Tensor] | None  # for each decoder layer (B, T, Q, H / 4, W / 4) logits
     dense: Tensor | None  # (B, T, H / 4, W / 4) logits
-    prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds
+    prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds of the class
+    word_prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds of what the words say
 
     def candidates(self) -> tuple[Tensor, Tensor]:
         """Scores (B, T, Q) and mask logits (B, T, Q, h4, w4) of the last layer; one candidate for the head `dense`."""
@@ -139,7 +142,11 @@ class Head(nn.Module):
             self.prior = AffinityPrior(
                 channels[16], channels[32], config.affinity.prior_hidden, config.affinity.prior_dim
             )
-            self.prior_gate = PriorGate(c)
+        if config.word_prior:
+            self.word_prior = WordPrior(channels, text_dim, config.affinity.prior_hidden, config.affinity.prior_dim)
+        priors = config.affinity.prior + config.word_prior
+        if priors:
+            self.prior_gate = PriorGate(c, priors)
         self.encoder = DeformableEncoder(
             c, config.heads, len(config.levels), config.points, config.ffn, config.encoder_layers, config.dropout
         )
@@ -171,7 +178,7 @@ class Head(nn.Module):
             # Starts at zero: the residual of untrained queries would drown the dense logits.
             self.residual_scale = nn.Parameter(torch.zeros(()))
         if config.mask.head != "query":
-            self.dense = DenseMaskHead(config.mask.mask_dim, config.affinity.prior)
+            self.dense = DenseMaskHead(config.mask.mask_dim, priors)
         for prefix in config.freeze:
             self.scope(prefix).requires_grad_(False)
 
@@ -186,14 +193,14 @@ class Head(nn.Module):
         return nn.Sequential(conv, nn.GroupNorm(32, hidden))
 
     def scope(self, name: str) -> nn.Module:
-        """The part of the head with this dotted name; `head` is all of it. Raises ValueError naming the parts there are."""
+        """The part of the head with this dotted name; `head` is all of it. Raises ConfigError naming the parts."""
         if name == "head":
             return self
         try:
             return self.get_submodule(name)
         except AttributeError:
             known = ", ".join(["head", *dict(self.named_children())])
-            raise ValueError(f"the head has no part {name!r}; its parts are {known}") from None
+            raise ConfigError(f"the head has no part {name!r}; its parts are {known}") from None
 
     # ------------------------------------------------------------------ shared by query and support
 
@@ -245,17 +252,21 @@ class Head(nn.Module):
         b, t = query.times.shape
         words, sentence = self.project_text(query.words), self.project_text(query.sentence)
         word_positions = sine_1d(query.word_valid, self.config.hidden)
-        prior = None
+        prior = word_prior = None
         if memory.prior is not None:
             prior = self.prior(self.prior.embeddings(query.pyramid.f16, query.pyramid.f32), memory.prior)
+        if self.config.word_prior:
+            valid16 = _shrink(query.valid, query.pyramid.f16)
+            word_prior = self.word_prior(query.pyramid, valid16, query.words, query.word_valid)
+        priors = [log_odds for log_odds in (prior, word_prior) if log_odds is not None]
 
         related, valids, positions = [], [], []
         for feature, level in zip(self._levels(query.pyramid), memory.levels, strict=True):
             valid = _shrink(query.valid, feature)
             place = self._positions(valid, query.times)
             feature = self.affinity(self._fuse(feature, place, words, word_positions, query.word_valid), level)
-            if prior is not None:
-                feature = self.prior_gate(feature, prior)
+            if priors:
+                feature = self.prior_gate(feature, priors)
             related.append(rearrange(feature, "b t c h w -> (b t) c h w"))
             valids.append(repeat(valid, "b h w -> (b t) h w", t=t))
             positions.append(rearrange(place, "b t c h w -> (b t) c h w"))
@@ -264,21 +275,23 @@ class Head(nn.Module):
         features = self._mask_features(query, memories, words, positions, valids)
         dense = None
         if self.config.mask.head != "query":
-            dense = rearrange(self.dense(features, prior), "(b t) h w -> b t h w", b=b)
+            dense = rearrange(self.dense(features, priors), "(b t) h w -> b t h w", b=b)
         queries, masks = None, None
         if self.config.mask.head != "dense":
             queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
             picture = repeat(_picture_size(query.valid), "b xy -> (b t) xy", t=t)
             masks = []
             for hidden, references in zip(queries.hidden, queries.references, strict=True):
-                logits = rearrange(self.dynamic(features, hidden, references[..., :2], picture), "(b t) q h w -> b t q h w", b=b)
+                logits = rearrange(
+                    self.dynamic(features, hidden, references[..., :2], picture), "(b t) q h w -> b t q h w", b=b
+                )
                 masks.append(logits if dense is None else dense[:, :, None] + self.residual_scale * logits)
-        return Prediction(queries, masks, dense, prior)
+        return Prediction(queries, masks, dense, prior, word_prior)
 
     def _mask_features(
         self, query: Encoded, memories: list[Tensor], words: Tensor, positions: list[Tensor], valids: list[Tensor]
     ) -> Tensor:
-        """Cross-modal FPN: memories of the levels up to stride 32, raw trunk features below them -> (B T, c, h4, w4)."""
+        """Cross-modal FPN: memories of levels up to stride 32, raw trunk features below them -> (B T, c, h4, w4)."""
         t = query.times.shape[1]
         by_stride = {s: i for i, s in enumerate(self.config.levels) if s <= 32}
         place = {s: positions[i] for s, i in by_stride.items()}

@@ -19,7 +19,7 @@ def objective(
 ) -> dict[str, Tensor]:
     """Named scalar losses, each a mean over episodes: the unweighted terms, and `total`, their weighted sum.
 
-    `class_known=False` leaves out the losses of the prior and of `refer`: they need the masks of all objects of the
+    `class_known=False` leaves out the losses of `prior` and `refer`: they need the masks of all objects of the
     class, which only base classes have.
     """
     terms: dict[str, Tensor] = {}
@@ -34,8 +34,15 @@ def objective(
         terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
         total = total + config.dense * (2 * terms["dense_bce"] + 5 * terms["dense_dice"])
         if class_known:
-            terms["refer_bce"] = bce_within(prediction.dense, sample_masks(query.masks), sample_masks(query.class_masks))
+            terms["refer_bce"] = bce_within(
+                prediction.dense, sample_masks(query.masks), sample_masks(query.class_masks)
+            )
             total = total + config.refer * terms["refer_bce"]
+    if prediction.word_prior is not None and class_known:
+        size = (prediction.word_prior.shape[-2], prediction.word_prior.shape[-1])
+        meant, of_class = (F.adaptive_avg_pool2d(m.float(), size) for m in (query.masks, query.class_masks))
+        terms["word_bce"] = bce_within(prediction.word_prior, meant / of_class.clamp_min(1e-6), of_class)
+        total = total + config.refer * terms["word_bce"]
     if prediction.prior is not None and class_known:
         size = (prediction.prior.shape[-2], prediction.prior.shape[-1])
         share = F.adaptive_avg_pool2d(query.class_masks.float(), size)
@@ -46,11 +53,10 @@ def objective(
 
 def _layers(prediction: Prediction) -> list[LayerPrediction]:
     """The decoder's flat frames (B T) as clips (B, T)."""
-    assert prediction.queries is not None and prediction.masks is not None
+    assert prediction.queries is not None
+    assert prediction.masks is not None
     layers = []
-    for logits, boxes, masks in zip(
-        prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True
-    ):
+    for logits, boxes, masks in zip(prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True):
         b = masks.shape[0]
         scores, places = (rearrange(x.float(), "(b t) q c -> b t q c", b=b) for x in (logits, boxes))
         layers.append(LayerPrediction(scores, places, masks.float()))
@@ -67,10 +73,10 @@ def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bce_within(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the pixels of `region` (B, T, h, w) in {0, 1}; 0 where it is empty.
+    """Mean binary cross-entropy over the pixels of `region` (B, T, h, w) in [0, 1]; 0 where it is empty.
 
-    Most pixels are settled by the class; the words decide only between objects of the class, a few percent of the pixels,
-    and their share of a mean over the picture is too small to learn from quickly.
+    Most pixels are settled by the class; the words decide only between objects of the class, a few percent of the
+    pixels, and their share of a mean over the picture is too small to learn from quickly.
     """
     losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-    return (losses * region).sum() / region.sum().clamp_min(1)
+    return (losses * region).sum() / region.sum().clamp_min(1e-6)

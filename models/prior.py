@@ -53,8 +53,10 @@ class AffinityPrior(nn.Module):
 
     def remember(self, embeddings: Tensor, masks: Tensor) -> PriorMemory:
         """embeddings (B, M, D, h, w) of the support, masks (B, M, H, W) bool."""
-        coverage = F.adaptive_avg_pool2d(masks.float(), embeddings.shape[-2:])
-        return PriorMemory(rearrange(embeddings, "b m d h w -> b (m h w) d"), rearrange(coverage, "b m h w -> b (m h w)"))
+        coverage = F.adaptive_avg_pool2d(masks.float(), (embeddings.shape[-2], embeddings.shape[-1]))
+        return PriorMemory(
+            rearrange(embeddings, "b m d h w -> b (m h w) d"), rearrange(coverage, "b m h w -> b (m h w)")
+        )
 
     def forward(self, embeddings: Tensor, memory: PriorMemory) -> Tensor:
         """embeddings (B, T, D, h, w) of the query -> log-odds (B, T, h, w)."""

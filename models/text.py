@@ -18,8 +18,8 @@ REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sent
 class TextEncoder(nn.Module):
     """A transformers encoder in eval mode, without gradients. The answers to the last few calls are remembered.
 
-    All sentences of a call are encoded together, whatever was encoded before: the last bits of an encoding depend on its
-    batch, and a resumed run must see the bits of an uninterrupted one.
+    All sentences of a call are encoded together, whatever was encoded before: the last bits of an encoding depend on
+    its batch, and a resumed run must see the bits of an uninterrupted one.
     """
 
     def __init__(self, name: str, pretrained: bool = True) -> None:
@@ -35,8 +35,8 @@ class TextEncoder(nn.Module):
                 self.model = AutoModel.from_config(AutoConfig.from_pretrained(source))
         except (OSError, ValueError) as error:
             raise WeightsError(
-                f"text_encoder {name!r} cannot be loaded: {error}. Give a transformers name (with a connection), a local "
-                "folder that save_pretrained wrote, or package:minilm"
+                f"text_encoder {name!r} cannot be loaded: {error}. Give a transformers name (with a connection), a "
+                "local folder that save_pretrained wrote, or package:minilm"
             ) from error
         self.dim = int(self.model.config.hidden_size)
         self.pool = "mean" if name == "package:minilm" else "pooler"

@@ -22,7 +22,7 @@ class Learner(ABC):
 
     @abstractmethod
     def adapt(self, support: ClipBatch) -> Predictor:
-        """The K support clips of one episode -> what segments queries of that episode. The network is left unchanged."""
+        """The K support clips of one episode -> what segments queries of that episode. The network stays unchanged."""
 
     def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
         """Adds the gradient of `scale` times the mean loss of these episodes to `.grad`; returns the loss terms.

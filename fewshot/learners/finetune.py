@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import torch
 
+from episodes.errors import ConfigError
 from episodes.types import ClipBatch
 from fewshot.learners.base import Learner, Predictor
 from models.network import Encoded, FewShotRVOS, Head
@@ -26,7 +26,8 @@ class Finetune(Learner):
         self, network: FewShotRVOS, chunk_frames: int = 10, *, steps: int, learning_rate: float, scope: str
     ) -> None:
         super().__init__(network, chunk_frames)
-        network.head.scope(scope)  # an unknown part is refused before anything trains
+        if not list(network.head.scope(scope).parameters()):  # an unknown part is refused here too
+            raise ConfigError(f"learner.scope {scope!r} has no weights in this model; `head` takes all that there are")
         self.steps = steps
         self.learning_rate = learning_rate
         self.scope = scope
@@ -35,7 +36,7 @@ class Finetune(Learner):
         self.network.eval()
         head = copy.deepcopy(self.network.head)
         head.requires_grad_(False)
-        adapted = [parameter for parameter in head.scope(self.scope).parameters()]
+        adapted = list(head.scope(self.scope).parameters())
         for parameter in adapted:
             parameter.requires_grad_(True)
         encoded = self.network.trunk(support)

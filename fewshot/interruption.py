@@ -1,0 +1,29 @@
+"""Ctrl-C that waits: what is interrupted inside is finished first."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, Ctrl-C is only noted; KeyboardInterrupt comes at the end.
+
+    It replaces Python's own handler alone: a process that ignores SIGINT (a background job) goes on ignoring it.
+    Signals reach the main thread only, so there is nothing to put off in another.
+    """
+    own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not own or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if noted:
+        raise KeyboardInterrupt

@@ -1,0 +1,56 @@
+"""The supervised word prior: which pixels look as the words say, whatever their class (ours).
+
+The counterpart of the affinity prior: that one knows the class and no words, this one the words and no class. Its own loss
+asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of them at
+random (experiments/LOG.md).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from episodes.types import Pyramid
+from models.positions import sine_2d
+
+PLACE_CHANNELS = 32
+SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
+
+
+class WordPrior(nn.Module):
+    """log mean exp over the words of a pixel's similarity to each, as log-odds."""
+
+    def __init__(self, channels: dict[int, int], text_dim: int, hidden: int, dim: int) -> None:
+        super().__init__()
+        self.embed_pixels = nn.Sequential(
+            nn.Conv2d(channels[8] + channels[16] + channels[32] + PLACE_CHANNELS, hidden, 1),
+            nn.GroupNorm(8, hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1),
+            nn.GroupNorm(8, hidden),
+            nn.GELU(),
+            nn.Conv2d(hidden, dim, 1),
+        )
+        self.embed_words = nn.Sequential(
+            nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
+        )
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self, pyramid: Pyramid, valid16: Tensor, words: Tensor, word_valid: Tensor) -> Tensor:
+        """Trunk features of B clips of T frames, valid16 (B, h16, w16) bool, words (B, L, D) of the text encoder,
+        word_valid (B, L) bool -> log-odds (B, T, h16, w16).
+        """
+        b, t, _, h, w = pyramid.f16.shape
+        f8, f16, f32 = (rearrange(f, "b t c h w -> (b t) c h w") for f in (pyramid.f8, pyramid.f16, pyramid.f32))
+        place = sine_2d(valid16, PLACE_CHANNELS).repeat_interleave(t, dim=0)
+        seen = [F.adaptive_avg_pool2d(f8, (h, w)), f16, F.interpolate(f32, size=(h, w), mode="bilinear"), place]
+        pixels = F.normalize(self.embed_pixels(torch.cat(seen, dim=1)).float(), dim=1)
+        pixels = rearrange(pixels, "(b t) d h w -> b (t h w) d", b=b)
+        meant = F.normalize(self.embed_words(words).float(), dim=-1)
+        similarity = SHARPNESS * pixels @ meant.transpose(1, 2)
+        similarity = similarity.masked_fill(~word_valid[:, None], float("-inf"))
+        average = torch.logsumexp(similarity, dim=-1) - word_valid.sum(-1, keepdim=True).log()
+        return rearrange(self.scale * average + self.bias, "b (t h w) -> b t h w", t=t, h=h)

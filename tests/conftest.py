@@ -1,0 +1,28 @@
+"""For all tests: no model hub, no accelerator, and one thread, so that tests may run side by side; a tiny benchmark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # results are compared bit for bit on a CPU, whatever the machine has
+
+import pytest
+
+from tests.tiny_benchmark import write_tiny_benchmark
+from tests.tiny_runs import TinySet, write_experiment
+
+
+@pytest.fixture(scope="session")
+def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> TinySet:
+    """8 classes, 2 of each group; 4 videos of 4 frames of 64 pixels for each pair of classes. Only to be read."""
+    folder = tmp_path_factory.mktemp("tiny_set")
+    return TinySet(write_tiny_benchmark(folder / "data"), folder / "cache")
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, tiny_set: TinySet) -> Path:
+    """YAML file of an experiment on the tiny benchmark."""
+    return write_experiment(tmp_path / "tiny.yaml", tiny_set)

@@ -1,0 +1,13 @@
+"""The packaged encoders, loaded once."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.network import Trunk
+from tests.random_clips import shared_trunk
+
+
+@pytest.fixture(scope="session")
+def trunk() -> Trunk:
+    return shared_trunk()

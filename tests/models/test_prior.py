@@ -1,0 +1,132 @@
+"""The affinity prior: high where the query looks like the support object, whatever the order or number of shots."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.prior import AffinityPrior, PriorMemory
+
+DIM, SIDE = 8, 4
+OBJECT, GROUND = F.one_hot(torch.tensor([0, 1]), DIM).float()
+
+
+@pytest.fixture
+def prior() -> AffinityPrior:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return AffinityPrior(6, 10, 16, DIM).eval()
+
+
+def scene(frames: int, columns: slice) -> tuple[Tensor, Tensor]:
+    """Embeddings (1, T, D, 4, 4) with the object in these columns, and its mask at 16 times the size."""
+    inside = torch.zeros(1, frames, SIDE, SIDE, dtype=torch.bool)
+    inside[..., columns] = True
+    embeddings = torch.where(inside[:, :, None], OBJECT[:, None, None], GROUND[:, None, None])
+    return embeddings, inside.repeat_interleave(16, -1).repeat_interleave(16, -2)
+
+
+def noise(frames: int, seed: int) -> Tensor:
+    drawn = torch.randn(1, frames, DIM, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+    return F.normalize(drawn, dim=2)
+
+
+def test_log_odds_are_high_on_the_support_object_and_low_elsewhere(prior: AffinityPrior) -> None:
+    memory = prior.remember(*scene(2, slice(0, 2)))
+    query, masks = scene(3, slice(3, 4))
+
+    logits = prior(query, memory)
+
+    inside = F.max_pool2d(masks.float(), 16).bool()
+    assert logits.shape == (1, 3, SIDE, SIDE)
+    assert (logits[inside] > 5).all()
+    assert (logits[~inside] < -5).all()
+
+
+def test_without_any_support_mask_every_pixel_is_negative(prior: AffinityPrior) -> None:
+    embeddings, masks = scene(2, slice(0, 2))
+
+    logits = prior(noise(3, 1), prior.remember(embeddings, torch.zeros_like(masks)))
+
+    assert logits.isfinite().all()
+    assert (logits < 0).all()
+
+
+def test_a_support_that_is_all_object_makes_every_pixel_positive(prior: AffinityPrior) -> None:
+    embeddings, masks = scene(2, slice(0, 2))
+
+    logits = prior(noise(3, 1), prior.remember(embeddings, torch.ones_like(masks)))
+
+    assert logits.isfinite().all()
+    assert (logits > 0).all()
+
+
+def test_an_absent_side_stays_finite_at_the_sharpest_temperature_and_learns(prior: AffinityPrior) -> None:
+    with torch.no_grad():
+        prior.log_temperature.fill_(10.0)
+    embeddings, masks = scene(2, slice(0, 2))
+
+    logits = prior(-embeddings, prior.remember(embeddings, torch.zeros_like(masks)))
+    logits.sum().backward()
+
+    assert logits.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in prior.parameters() if p.grad is not None)
+
+
+def test_the_order_of_support_frames_does_not_matter_and_each_mask_does(prior: AffinityPrior) -> None:
+    query, support = noise(1, 1), noise(3, 2)
+    masks = torch.rand(1, 3, 16 * SIDE, 16 * SIDE, generator=torch.Generator().manual_seed(3)) > 0.7
+    order = [2, 0, 1]
+
+    straight = prior(query, prior.remember(support, masks))
+
+    turned = prior(query, prior.remember(support[:, order], masks[:, order]))
+    torch.testing.assert_close(straight, turned, atol=1e-5, rtol=1e-5)
+    for frame in range(3):
+        other = masks.clone()
+        other[:, frame] = ~other[:, frame]
+        assert not torch.allclose(prior(query, prior.remember(support, other)), straight, atol=1e-3)
+
+
+def test_repeating_the_support_does_not_change_the_prior(prior: AffinityPrior) -> None:
+    """Evidence is a mean over tokens: shots of the same kind add certainty about the kind, not size."""
+    query = noise(1, 1)
+    embeddings, masks = scene(1, slice(0, 2))
+
+    once = prior(query, prior.remember(embeddings, masks))
+    thrice = prior(query, prior.remember(embeddings.repeat(1, 3, 1, 1, 1), masks.repeat(1, 3, 1, 1)))
+
+    torch.testing.assert_close(once, thrice, atol=1e-5, rtol=1e-5)
+
+
+def test_embeddings_are_unit_vectors_at_stride_16_and_siamese(prior: AffinityPrior) -> None:
+    f16, f32 = torch.randn(2, 3, 6, 4, 6), torch.randn(2, 3, 10, 2, 3)
+
+    embedded = prior.embeddings(f16, f32)
+
+    assert embedded.shape == (2, 3, DIM, 4, 6)
+    torch.testing.assert_close(embedded.norm(dim=2), torch.ones(2, 3, 4, 6))
+    torch.testing.assert_close(prior.embeddings(f16[1:], f32[1:]), embedded[1:], atol=1e-5, rtol=1e-5)
+
+
+def test_coverage_is_the_share_of_a_token_that_the_mask_covers(prior: AffinityPrior) -> None:
+    masks = torch.zeros(1, 1, 16 * SIDE, 16 * SIDE, dtype=torch.bool)
+    masks[..., :16, :8] = True  # half of the first token
+
+    memory = prior.remember(noise(1, 1), masks)
+
+    assert memory.coverage[0, 0] == 0.5
+    assert memory.coverage[0, 1:].sum() == 0
+
+
+def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
+    memory = prior.remember(*scene(2, slice(0, 2)))
+    queries = torch.cat([noise(2, seed) for seed in range(3)])
+
+    together = prior(queries, memory.expand(3))
+
+    assert isinstance(memory.expand(3), PriorMemory)
+    for clip in range(3):
+        torch.testing.assert_close(together[clip : clip + 1], prior(queries[clip : clip + 1], memory))
