@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.dense_head import DenseMaskHead, PriorGate, prior_channels
+from models.dense_head import DenseMaskHead, PriorGate, evidence
 from models.fusion import TextFusion
 
 HIDDEN = 32
@@ -68,16 +68,28 @@ def test_each_pixel_is_fused_by_itself_and_its_place_matters(mode: Literal["resi
     assert not torch.allclose(whole, module(visual, words, zero, valid, places))
 
 
-def test_the_prior_becomes_two_maps_of_order_one() -> None:
-    maps = prior_channels(torch.tensor([-60.0, 0.0, 60.0, 4.0]).view(1, 1, 2, 2), (2, 2))
+def test_a_prior_becomes_two_maps_of_order_one() -> None:
+    maps = evidence([torch.tensor([-60.0, 0.0, 60.0, 4.0]).view(1, 1, 2, 2)], (2, 2))
 
     assert maps.shape == (1, 2, 2, 2)
     torch.testing.assert_close(maps[0, 0].flatten()[:3], torch.tensor([0.0, 0.5, 1.0]))
     torch.testing.assert_close(maps[0, 1].flatten()[:3], torch.tensor([-1.0, 0.0, 1.0]))
 
 
+def test_two_priors_together_are_the_product_of_their_probabilities() -> None:
+    one, other = torch.tensor([-60.0, -1.0, 2.0, 60.0]), torch.tensor([60.0, 0.5, 2.0, 60.0])
+
+    maps = evidence([one.view(1, 1, 2, 2), other.view(1, 1, 2, 2)], (2, 2)).flatten(2)[0]
+
+    assert maps.shape == (6, 4)
+    torch.testing.assert_close(maps[0], one.sigmoid() * other.sigmoid(), atol=2e-4, rtol=0.0)
+    torch.testing.assert_close(maps[2], one.sigmoid())
+    torch.testing.assert_close(maps[4], other.sigmoid())
+    assert maps.abs().max() <= 1
+
+
 def test_the_gate_lets_a_feature_through_by_the_prior() -> None:
-    gate = PriorGate(HIDDEN)
+    gate = PriorGate(HIDDEN, 1)
     torch.nn.init.zeros_(gate.mix.weight)
     assert gate.mix.bias is not None
     torch.nn.init.zeros_(gate.mix.bias)
@@ -85,15 +97,15 @@ def test_the_gate_lets_a_feature_through_by_the_prior() -> None:
         gate.mix.weight[:, :HIDDEN, 0, 0] = torch.eye(HIDDEN)
     feature = drawn(1, 1, HIDDEN, 4, 4)
 
-    kept, doubled = (gate(feature, torch.full((1, 1, 2, 2), logit)) for logit in (-100.0, 100.0))
+    kept, doubled = (gate(feature, [torch.full((1, 1, 2, 2), logit)]) for logit in (-100.0, 100.0))
 
     torch.testing.assert_close(kept, feature)
     torch.testing.assert_close(doubled, 2 * feature)
 
 
-@pytest.mark.parametrize("prior", [True, False])
-def test_the_dense_head_gives_one_map_at_the_size_of_its_features(prior: bool) -> None:
-    head = DenseMaskHead(8, prior)
-    log_odds = drawn(2, 3, 2, 3) if prior else None
+@pytest.mark.parametrize("priors", [0, 1, 2])
+def test_the_dense_head_gives_one_map_at_the_size_of_its_features(priors: int) -> None:
+    head = DenseMaskHead(8, priors)
+    log_odds = [drawn(2, 3, 2, 3, seed=seed) for seed in range(priors)]
 
     assert head(drawn(6, 8, 8, 12), log_odds).shape == (6, 8, 12)

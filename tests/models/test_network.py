@@ -230,7 +230,7 @@ def test_every_trainable_weight_of_every_variant_gets_a_finite_gradient(number: 
     changes["affinity"] |= {"prior": number % 3 > 0, "pretransform": number % 2 == 0}
     changes["affinity"] |= {"background": ("exclude", "keep")[number // 3 % 2]}
     changes["affinity"] |= {"support_frames": ("all", "middle")[number // 5 % 2]}
-    changes["spacetime"] = number % 7 > 2
+    changes |= {"spacetime": number % 7 > 2, "word_prior": number % 4 > 1}
     changes["mask"]["vl_strides"] = ((), (16, 32), (4, 8, 16, 32))[number // 2 % 3]
     if changes["mask"]["head"] != "dense":
         changes["encoder_layers"] = number % 2

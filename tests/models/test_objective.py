@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -39,8 +40,13 @@ def sure(masks: Tensor) -> Tensor:
     return (2 * masks.float() - 1) * SURE
 
 
+def answer(**given: Any) -> Prediction:
+    """A prediction that holds these outputs and no other."""
+    return Prediction(**{field.name: given.get(field.name) for field in fields(Prediction)})
+
+
 def perfect(query: ClipBatch) -> Prediction:
-    """Query 1 of two decoder layers is the object, the others say no; dense map and prior are right."""
+    """Query 1 of two decoder layers is the object, the others say no; dense map and priors are right."""
     b, t = query.masks.shape[:2]
     targets = targets_from_masks(query.masks, query.valid)
     boxes = torch.full((2, b * t, QUERIES, 4), 0.9)
@@ -52,7 +58,9 @@ def perfect(query: ClipBatch) -> Prediction:
     masks[:, :, 1] = sure(truth)
     queries = DecoderOutput(torch.zeros(2, b * t, QUERIES, 8), boxes[0], boxes, boxes, logits)
     prior = sure(F.max_pool2d(query.class_masks.float(), 16))
-    return Prediction(queries, [masks, masks.clone()], sure(truth), prior)
+    word_prior = sure(F.max_pool2d(query.masks.float(), 16))
+    layers = [masks, masks.clone()]
+    return answer(queries=queries, masks=layers, dense=sure(truth), prior=prior, word_prior=word_prior)
 
 
 def test_the_perfect_answer_costs_nearly_nothing(query: ClipBatch) -> None:
@@ -68,7 +76,7 @@ def test_the_opposite_answer_costs_much(query: ClipBatch) -> None:
     assert right.dense is not None
     assert right.prior is not None
 
-    terms = objective(Prediction(None, None, -right.dense, -right.prior), query, LossConfig())
+    terms = objective(answer(dense=-right.dense, prior=-right.prior), query, LossConfig())
 
     assert min(terms[name].item() for name in ("dense_bce", "refer_bce", "prior_bce")) > 10
     assert min(terms[name].item() for name in ("dense_dice", "prior_dice")) > 0.9
@@ -79,7 +87,9 @@ def test_the_total_is_the_weighted_sum_of_the_terms(query: ClipBatch) -> None:
     assert right.masks is not None
     assert right.dense is not None
     assert right.prior is not None
-    rough = Prediction(right.queries, [mask * 0.05 for mask in right.masks], right.dense * 0.1, right.prior * 0.1)
+    rough = replace(
+        right, masks=[mask * 0.05 for mask in right.masks], dense=right.dense * 0.1, prior=right.prior * 0.1
+    )
     config = LossConfig()
 
     terms = objective(rough, query, config)
@@ -89,7 +99,7 @@ def test_the_total_is_the_weighted_sum_of_the_terms(query: ClipBatch) -> None:
     expected = sum(weight * (terms[name] + terms[f"{name}_0"]) for name, weight in weights.items())
     expected = expected + config.dense * (2 * terms["dense_bce"] + 5 * terms["dense_dice"])
     expected = expected + config.prior * (2 * terms["prior_bce"] + 5 * terms["prior_dice"])
-    expected = expected + config.refer * terms["refer_bce"]
+    expected = expected + config.refer * (terms["refer_bce"] + terms["word_bce"])
     torch.testing.assert_close(terms["total"], expected)
 
 
@@ -97,7 +107,7 @@ def test_weights_of_zero_leave_nothing(query: ClipBatch) -> None:
     right = perfect(query)
     assert right.dense is not None
 
-    wrong = Prediction(right.queries, right.masks, -right.dense, right.prior)
+    wrong = replace(right, dense=-right.dense)
 
     assert objective(wrong, query, NOTHING)["total"].item() == 0
 
@@ -106,7 +116,7 @@ def test_the_prior_is_asked_for_every_object_of_the_class_and_the_dense_map_for_
     one = sure(F.max_pool2d(query.masks.float(), 16))
     right = perfect(query)
 
-    terms = objective(Prediction(None, None, right.dense, one), query, LossConfig())
+    terms = objective(answer(dense=right.dense, prior=one), query, LossConfig())
 
     assert terms["prior_bce"] > 1
     assert terms["dense_bce"] < 1e-3
@@ -117,13 +127,13 @@ def test_where_the_class_is_not_known_its_masks_are_never_read(query: ClipBatch)
 
     first, second = (objective(perfect(query), clips, LossConfig(), class_known=False) for clips in (query, hidden))
 
-    assert {"refer_bce", "prior_bce", "prior_dice"}.isdisjoint(first)
+    assert {"refer_bce", "word_bce", "prior_bce", "prior_dice"}.isdisjoint(first)
     assert first.keys() == second.keys()
     assert torch.equal(first["total"], second["total"])
 
 
 def test_a_head_without_queries_has_no_set_losses(query: ClipBatch) -> None:
-    terms = objective(Prediction(None, None, perfect(query).dense, None), query, LossConfig())
+    terms = objective(answer(dense=perfect(query).dense), query, LossConfig())
 
     assert set(terms) == {"dense_bce", "dense_dice", "refer_bce", "total"}
 
@@ -151,10 +161,9 @@ def test_an_empty_truth_costs_nothing_if_nothing_is_predicted() -> None:
 def test_the_loss_of_a_batch_is_the_mean_of_its_episodes(query: ClipBatch) -> None:
     logits = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    together = objective(Prediction(None, None, logits, None), query, LossConfig(refer=0))["total"]
+    together = objective(answer(dense=logits), query, LossConfig(refer=0))["total"]
     alone = [
-        objective(Prediction(None, None, logits[i : i + 1], None), query.select([i]), LossConfig(refer=0))["total"]
-        for i in range(2)
+        objective(answer(dense=logits[i : i + 1]), query.select([i]), LossConfig(refer=0))["total"] for i in range(2)
     ]
 
     torch.testing.assert_close(together, torch.stack(alone).mean())

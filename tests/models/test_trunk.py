@@ -1,4 +1,4 @@
-"""The frozen encoders: the right weights or none, features that mean what their strides say, words that do not wander."""
+"""The frozen encoders: the right weights or none, features at their strides, words that do not wander."""
 
 from __future__ import annotations
 
