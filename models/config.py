@@ -83,7 +83,7 @@ class LossConfig(_Section):
     refer: float = Field(
         2.0,
         ge=0,
-        description="Factor of BCE, on pixels of the class alone, of dense logits and word prior: which object is meant?",
+        description="Factor of BCE, on pixels of the class alone, of dense logits and word prior: which object is it?",
     )
     prior: float = Field(
         1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class."

@@ -1,8 +1,8 @@
 """The supervised word prior: which pixels look as the words say, whatever their class (ours).
 
 The counterpart of the affinity prior: that one knows the class and no words, this one the words and no class. Its own
-loss asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of them
-at random (experiments/LOG.md).
+loss asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of
+them at random (experiments/LOG.md).
 """
 
 from __future__ import annotations

@@ -160,7 +160,7 @@ def test_tensorboard_shows_losses_rate_validation_and_pictures_without_gaps(work
 # --------------------------------------------------------------------------- kill -9
 
 # One process imports torch, then each training is a fork of it: many tries in little time. A try is a fresh training,
-# killed at a random moment after its first checkpoint began, and the same command again.
+# killed at a random moment after its first checkpoint began (every other one within a save), and the same command again.
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
@@ -194,7 +194,13 @@ for number in range(tries):
     run = folder / f"killed-{number}"
     child = training(run)
     begun(run)
-    time.sleep(draw.uniform(0, length))
+    if number % 2:  # at any moment
+        time.sleep(draw.uniform(0, length))
+    else:  # within a save
+        wanted, saves = draw.randint(2, 10), set()
+        while len(saves) < wanted:
+            saves |= {path.name for path in (run / "checkpoints").glob(".writing-*")}
+        time.sleep(draw.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     status = ended(child)
     names = sorted(path.name for path in (run / "checkpoints").iterdir())

@@ -1,4 +1,4 @@
-"""Every command that the README prints runs: as printed where it is quick, with smaller values added where it is long."""
+"""Every command that the README prints runs: as printed where it is quick, with smaller values where it is long."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL_DATA = ["size=64", "videos_per_class=3", "frames=3"]
 SMALL = [
     *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 3, frames: 3}"),
-    *("model.hidden=32", "model.ffn=32", "model.queries=1", "model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
+    *("model.hidden=64", "model.ffn=32", "model.queries=1"),
+    *("model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
     *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
     *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.control_shots=[1]", "evaluate.max_queries_per_class=1"),
     *("evaluate.save_overlays=1", "evaluate.bootstrap_samples=10", "learner.steps=1"),
@@ -64,7 +65,8 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
 
 
 def test_every_file_that_the_readme_names_exists() -> None:
-    named = re.findall(r"\]\(([^)#:]+)\)", README) + re.findall(r"`((?:episodes|models|fewshot|configs|experiments|tests)/)`", README)
+    named = re.findall(r"\]\(([^)#:]+)\)", README)
+    named += re.findall(r"`((?:episodes|models|fewshot|configs|experiments|tests)/)`", README)
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
 

@@ -77,6 +77,7 @@ def _model_config(keys: dict[str, list[int]], expected: dict[str, Tensor]) -> Mo
     return ModelConfig(
         image_encoder="resnet50",
         pretrained=False,
+        word_prior=False,
         hidden=keys["resizer.fc.weight"][0],
         ffn=keys["transformer.encoder.layers.0.linear1.weight"][0],
         encoder_layers=_count(keys, "transformer.encoder.layers."),
