@@ -24,8 +24,10 @@ class WordPrior(nn.Module):
 
     def __init__(self, channels: dict[int, int], text_dim: int, hidden: int, dim: int) -> None:
         super().__init__()
+        self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
+        # A convolution of its own: among hundreds of trunk channels in one, those of the place start too faint to matter.
+        self.place = nn.Conv2d(PLACE_CHANNELS, hidden, 1)
         self.embed_pixels = nn.Sequential(
-            nn.Conv2d(channels[8] + channels[16] + channels[32] + PLACE_CHANNELS, hidden, 1),
             nn.GroupNorm(8, hidden),
             nn.GELU(),
             nn.Conv2d(hidden, hidden, 3, padding=1),
@@ -45,9 +47,10 @@ class WordPrior(nn.Module):
         """
         b, t, _, h, w = pyramid.f16.shape
         f8, f16, f32 = (rearrange(f, "b t c h w -> (b t) c h w") for f in (pyramid.f8, pyramid.f16, pyramid.f32))
-        place = sine_2d(valid16, PLACE_CHANNELS).repeat_interleave(t, dim=0)
-        seen = [F.adaptive_avg_pool2d(f8, (h, w)), f16, F.interpolate(f32, size=(h, w), mode="bilinear"), place]
-        pixels = F.normalize(self.embed_pixels(torch.cat(seen, dim=1)).float(), dim=1)
+        seen = [F.adaptive_avg_pool2d(f8, (h, w)), f16, F.interpolate(f32, size=(h, w), mode="bilinear")]
+        place = self.place(sine_2d(valid16, PLACE_CHANNELS)).repeat_interleave(t, dim=0)
+        pixels = self.embed_pixels(self.seen(torch.cat(seen, dim=1)) + place)
+        pixels = F.normalize(pixels.float(), dim=1)
         pixels = rearrange(pixels, "(b t) d h w -> b (t h w) d", b=b)
         meant = F.normalize(self.embed_words(words).float(), dim=-1)
         similarity = SHARPNESS * pixels @ meant.transpose(1, 2)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,3 +28,14 @@ def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> TinySet:
 def experiment(tmp_path: Path, tiny_set: TinySet) -> Path:
     """YAML file of an experiment on the tiny benchmark."""
     return write_experiment(tmp_path / "tiny.yaml", tiny_set)
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_before() -> Iterator[None]:
+    """The command line sets up the project's loggers, to a stderr that pytest closes after the test."""
+    loggers = [logging.getLogger(name) for name in ("episodes", "models", "fewshot")]
+    before = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)

@@ -160,7 +160,7 @@ def test_tensorboard_shows_losses_rate_validation_and_pictures_without_gaps(work
 # --------------------------------------------------------------------------- kill -9
 
 # One process imports torch, then each training is a fork of it: many tries in little time. A try is a fresh training,
-# killed at a random moment after its first checkpoint began (every other one within a save), and the same command again.
+# killed at a random moment after its first checkpoint began (every other one in a save), and the same command again.
 KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
