@@ -247,7 +247,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_episodes(experimen
 
 
 def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
-    # What `refer` weighs is a mean over the pixels of a whole batch, so it alone depends on how episodes are shared out.
+    # What `refer` weighs is a mean over the pixels of a batch, so it alone depends on how episodes are shared out.
     overrides = ["train.steps=3", "train.validate_every=3", "train.learning_rate=1e-4", "model.loss.refer=0"]
     train(load_tiny(experiment, *overrides), tmp_path / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "run.py", "train"]
