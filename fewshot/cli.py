@@ -64,8 +64,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from fewshot.evaluator import draw_tasks
+    from fewshot.setup_run import open_catalog
+
     config, folder = _training_inputs(options)
     _write_data_if_absent(config)
+    draw_tasks(config, open_catalog(config))  # an impossible evaluation is refused before the training, not after it
     _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
     _print_results(folder)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from episodes.config import AugmentConfig
 from episodes.errors import ConfigError
@@ -128,7 +128,8 @@ class EvaluateConfig(Section):
     scoring: tuple[Literal["paper", "davis"], ...] = Field(
         ("paper", "davis"),
         min_length=1,
-        description="`paper`: pooled frames at short side 360; `davis`: by sequence, original size.",
+        description="`paper`: pooled frames, pictures of data.short_side (published: 360); `davis`: by sequence, "
+        "at the size of the files.",
     )
     label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
     methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(
@@ -152,6 +153,14 @@ class EvaluateConfig(Section):
     )
     save_overlays: int = Field(8, ge=0, description="Queries drawn as overlay pictures.")
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
+
+    @field_validator("seeds", "shots", "scoring", "methods", "controls", "control_shots")
+    @classmethod
+    def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        twice = sorted({value for value in values if values.count(value) > 1}, key=str)
+        if twice:
+            raise ValueError(f"{', '.join(map(str, twice))} is listed more than once; name each value once")
+        return values
 
 
 class ExperimentConfig(Section):

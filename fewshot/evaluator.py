@@ -66,7 +66,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     catalog = open_catalog(config)
-    tasks = [task for seed in config.evaluate.seeds for task in _tasks(config, catalog, seed)]
+    tasks = draw_tasks(config, catalog)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(config).to(device)
     checkpoint = best(run_folder)
@@ -97,17 +97,22 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     return path
 
 
-def _tasks(config: ExperimentConfig, catalog: VideoCatalog, seed: int) -> list[EvaluationTask]:
+def draw_tasks(config: ExperimentConfig, catalog: VideoCatalog) -> list[EvaluationTask]:
+    """The tasks of all seeds; SamplingError if the benchmark cannot supply them. Cheap: nothing is decoded."""
     controlled = config.evaluate.control_shots if config.evaluate.controls else ()
-    return evaluation_tasks(
-        catalog,
-        group=config.data.group,
-        seed=seed,
-        shots=(*config.evaluate.shots, *controlled),
-        support_frames=config.evaluate.support_frames,
-        max_queries_per_class=config.evaluate.max_queries_per_class,
-        small_classes=config.episodes.small_classes,
-    )
+    return [
+        task
+        for seed in config.evaluate.seeds
+        for task in evaluation_tasks(
+            catalog,
+            group=config.data.group,
+            seed=seed,
+            shots=(*config.evaluate.shots, *controlled),
+            support_frames=config.evaluate.support_frames,
+            max_queries_per_class=config.evaluate.max_queries_per_class,
+            small_classes=config.episodes.small_classes,
+        )
+    ]
 
 
 class Evaluator:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import ConfigError
+from fewshot.checkpoint import latest
 from fewshot.config import ExperimentConfig, config_hash, load_config, plain, to_yaml
 from fewshot.records import write_whole
 
@@ -29,14 +30,14 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     Raises ConfigError when the folder belongs to a training that differs.
     """
     stored = folder / CONFIG
-    if stored.is_file():
+    if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
         differences = _differences(plain(load_config(stored)), plain(config))
         if differences:
             raise ConfigError(
                 f"{folder} holds a run of other values: {'; '.join(differences)}. "
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
             )
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(folder.iterdir()) and not stored.is_file():
         raise ConfigError(f"{folder} is not empty and no run folder (it holds no {CONFIG}). Choose another with --out.")
     elif folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")

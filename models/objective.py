@@ -73,10 +73,11 @@ def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def bce_within(logits: Tensor, target: Tensor, region: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the pixels of `region` (B, T, h, w) in [0, 1]; 0 where it is empty.
+    """Binary cross-entropy on the pixels of `region` (B, T, h, w) in [0, 1]: mean of each episode, then of all.
 
     Most pixels are settled by the class; the words decide only between objects of the class, a few percent of the
-    pixels, and their share of a mean over the picture is too small to learn from quickly.
+    pixels, and their share of a mean over the picture is too small to learn from quickly. An episode with less than one
+    pixel of the region counts less.
     """
     losses = F.binary_cross_entropy_with_logits(logits.float(), target, reduction="none")
-    return (losses * region).sum() / region.sum().clamp_min(1e-6)
+    return ((losses * region).flatten(1).sum(1) / region.flatten(1).sum(1).clamp_min(1)).mean()

@@ -25,7 +25,7 @@ class WordPrior(nn.Module):
     def __init__(self, channels: dict[int, int], text_dim: int, hidden: int, dim: int) -> None:
         super().__init__()
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
-        # A convolution of its own: among hundreds of trunk channels in one, those of the place start too faint to matter.
+        # A convolution of its own: among hundreds of trunk channels, those of the place start too faint to matter.
         self.place = nn.Conv2d(PLACE_CHANNELS, hidden, 1)
         self.embed_pixels = nn.Sequential(
             nn.GroupNorm(8, hidden),

@@ -91,7 +91,6 @@ def test_a_wrong_value_is_named_with_its_key_and_what_it_may_be(experiment, said
     assert "integer" in message
 
 
-@pytest.mark.xfail(reason="the config accepts a value twice, which the summary refuses with a traceback")
 @pytest.mark.parametrize("key", ["seeds", "shots", "control_shots"])
 def test_a_value_that_is_listed_twice_is_refused_before_training(experiment, said, key):
     message = said("run", experiment, f"evaluate.{key}=[1,1]", "train.steps=1")
@@ -125,14 +124,12 @@ def test_too_few_videos_for_evaluation_are_refused_with_the_numbers(experiment, 
     assert not Path("runs/tiny/summary.json").exists()
 
 
-@pytest.mark.xfail(reason="`run` draws its evaluation tasks only after the training")
 def test_too_few_videos_for_evaluation_are_refused_before_training_is_spent_on_them(experiment, said):
     message = said("run", experiment, "evaluate.shots=[1,4]")
     assert "class 'disc' has 4 video(s), 5 needed" in message
     assert untouched()
 
 
-@pytest.mark.xfail(reason="a run folder keeps the values of a start that was refused")
 def test_a_refused_start_does_not_stand_in_the_way_of_a_mended_one(experiment, said):
     said("train", experiment, "episodes.shots=3", "train.steps=1")
     assert cli.main(["train", str(experiment), "episodes.shots=2", "train.steps=1"]) == 0

@@ -233,9 +233,6 @@ def test_episodes_that_cannot_be_shared_out_are_refused(experiment, tmp_path, mo
         Trainer(load_tiny(experiment), tmp_path / "run")
 
 
-@pytest.mark.xfail(
-    reason="refer_bce and word_bce are means over the pixels of all episodes: a large object counts more"
-)
 def test_the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_episodes(experiment, tmp_path):
     trainer = Trainer(load_tiny(experiment, "train.batch_episodes=3"), tmp_path / "run")
     whole = trainer.learner.backward(next(trainer._batches(0)), 1.0)
@@ -247,8 +244,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_episodes(experimen
 
 
 def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
-    # What `refer` weighs is a mean over the pixels of a batch, so it alone depends on how episodes are shared out.
-    overrides = ["train.steps=3", "train.validate_every=3", "train.learning_rate=1e-4", "model.loss.refer=0"]
+    overrides = ["train.steps=3", "train.validate_every=3", "train.learning_rate=1e-4"]
     train(load_tiny(experiment, *overrides), tmp_path / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "run.py", "train"]
     done = subprocess.run(
