@@ -16,9 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # Laid over what a command says, so that it ends in seconds; which values a command accepts is unchanged.
-SMALL_DATA = ["size=64", "videos_per_class=4", "frames=3"]
+SMALL_DATA = ["size=64", "videos_per_class=6", "frames=3"]
 SMALL = [
-    *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 4, frames: 3}"),
+    *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 6, frames: 3}"),
     *("model.hidden=64", "model.ffn=32", "model.queries=1"),
     *("model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
     *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
@@ -59,7 +59,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     elif arguments[0] == "evaluate":
         arguments += ["evaluate.max_queries_per_class=1"]
     elif arguments[0] == "episodes":
-        arguments += ["--count", "5"]
+        arguments += [*SMALL, "--count", "5"]
     assert main(arguments) == 0
 
 

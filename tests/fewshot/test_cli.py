@@ -212,6 +212,9 @@ def test_data_check_ends_with_1_when_something_would_stop_training(tmp_path, mon
 def test_a_run_folder_is_taken_up_by_the_same_training_only(experiment, monkeypatch, capsys):
     monkeypatch.setattr("fewshot.trainer.train", lambda config, folder: folder)
     assert call("train", experiment) == 0
+    assert call("train", experiment, "train.steps=7") == 0  # nothing is trained yet that would contradict other values
+    assert call("train", experiment) == 0
+    Path("runs/small/checkpoints/step-00000001").mkdir(parents=True)
     assert call("train", experiment, "train.log_every=3", "evaluate.shots=[1]") == 0
     assert load_config("runs/small/config.yaml").train.log_every == 3
     assert call("train", experiment, "train.learning_rate=0.5", "model.hidden=64") == 2
@@ -239,3 +242,10 @@ def test_an_evaluation_counts_only_for_its_config_and_checkpoint(experiment, tmp
     assert is_evaluated(tmp_path / "run", config, "step-00000001")
     assert not is_evaluated(tmp_path / "run", config, "step-00000002")
     assert not is_evaluated(tmp_path / "run", load_config(experiment, ["evaluate.shots=[2]"]), "step-00000001")
+
+
+def test_values_may_follow_an_option(experiment, capsys):
+    assert call("config", experiment) == 0
+    capsys.readouterr()
+    assert call("episodes", experiment, "--count", "2", "train.stepz=3") == 2
+    assert "train.stepz" in capsys.readouterr().err

@@ -66,21 +66,20 @@ def watched(config):
     features = cached_features(config, catalog, network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
     evaluator.learners["conditioning"] = Recorder()
-    return evaluator, evaluator.learners["conditioning"], evaluation._tasks(config, catalog, config.evaluate.seeds[0])
+    return evaluator, evaluator.learners["conditioning"], evaluation.draw_tasks(config, catalog)
 
 
 def expected_queries(config, catalog, control):
     """(seed, class, video, expression) of every query that a row without control, or with this one, must answer."""
     found = []
-    for seed in config.evaluate.seeds:
-        for task in evaluation._tasks(config, catalog, seed):
-            for query in task.queries:
-                if control == "text_wrong_object" and wrong_object_expression(catalog, query, task.category) is None:
-                    continue
-                wrong = wrong_class_support(catalog, task, query, shots=1, support_frames=2)
-                if control == "support_wrong_class" and wrong is None:
-                    continue
-                found.append((seed, task.category, query.video, query.expression_id))
+    for task in evaluation.draw_tasks(config, catalog):
+        for query in task.queries:
+            if control == "text_wrong_object" and wrong_object_expression(catalog, query, task.category) is None:
+                continue
+            wrong = wrong_class_support(catalog, task, query, shots=1, support_frames=2)
+            if control == "support_wrong_class" and wrong is None:
+                continue
+            found.append((task.seed, task.category, query.video, query.expression_id))
     return sorted(found)
 
 
@@ -189,9 +188,8 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     for record in read_records(evaluated[0] / "records.csv"):
         answered.setdefault((record.seed, record.category), set()).add(record.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
-    for seed in config.evaluate.seeds:
-        for task in evaluation._tasks(config, catalog, seed):
-            assert not answered[seed, task.category] & {clip.video for clip in task.support}
+    for task in evaluation.draw_tasks(config, catalog):
+        assert not answered[task.seed, task.category] & {clip.video for clip in task.support}
 
 
 def test_more_shots_add_to_the_support_of_fewer(recorded):
