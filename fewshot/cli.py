@@ -165,17 +165,15 @@ def _train_in(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.checkpoint import best
+    from fewshot.evaluator import chosen_checkpoint, evaluate_run
     from fewshot.report import write_report
     from fewshot.run_folder import is_evaluated, mark_evaluated
 
-    checkpoint = best(folder)
+    checkpoint = chosen_checkpoint(folder, config)
     if checkpoint is None:
         command = f"{_PROGRAM} train {folder / 'config.yaml'} --out {folder}"
         raise CheckpointError(f"{folder} holds no checkpoint yet. Train first: {command}")
     if again or not is_evaluated(folder, config, checkpoint.name):
-        from fewshot.evaluator import evaluate_run
-
         evaluate_run(folder, config)
         write_report(folder)
         mark_evaluated(folder, config, checkpoint.name)

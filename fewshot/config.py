@@ -131,6 +131,10 @@ class EvaluateConfig(Section):
         description="`paper`: pooled frames, pictures of data.short_side (published: 360); `davis`: by sequence, "
         "at the size of the files.",
     )
+    checkpoint: Literal["last", "best"] = Field(
+        "last",
+        description="Weights after the last step, or of the best validation, which a short validation chooses by chance.",
+    )
     label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
     methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(
         ("prototype", "conditioning", "finetune"),

@@ -21,7 +21,7 @@ from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks, wrong_class_support, wrong_object_expression
 from episodes.sampling import manifest, manifest_hash
 from episodes.types import ClipBatch, ClipRef
-from fewshot.checkpoint import best, load_checkpoint
+from fewshot.checkpoint import best, latest, load_checkpoint
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore
 from fewshot.learners import Learner, build_learner
@@ -62,14 +62,14 @@ class Row:
 
 
 def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Evaluates the run's best checkpoint; writes records.csv, summary.json and overlays, and returns summary.json."""
+    """Evaluates the checkpoint that the config chooses; writes records.csv, summary.json and overlays, and returns summary.json."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     catalog = open_catalog(config)
     tasks = draw_tasks(config, catalog)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(config).to(device)
-    checkpoint = best(run_folder)
+    checkpoint = chosen_checkpoint(run_folder, config)
     if checkpoint is None:
         raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
     load_checkpoint(checkpoint, model=network.head)
@@ -95,6 +95,11 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     path = run_folder / "summary.json"
     write_summary(path, summary)
     return path
+
+
+def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
+    """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
+    return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
 
 
 def draw_tasks(config: ExperimentConfig, catalog: VideoCatalog) -> list[EvaluationTask]:
