@@ -133,7 +133,7 @@ class EvaluateConfig(Section):
     )
     checkpoint: Literal["last", "best"] = Field(
         "last",
-        description="Weights after the last step, or of the best validation, which a short validation chooses by chance.",
+        description="Weights after the last step, or of the best validation (a short one chooses by chance).",
     )
     label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
     methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(

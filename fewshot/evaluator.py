@@ -62,7 +62,7 @@ class Row:
 
 
 def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Evaluates the checkpoint that the config chooses; writes records.csv, summary.json and overlays, and returns summary.json."""
+    """Writes records.csv, overlays and summary.json (the path returned) of the checkpoint that the config chooses."""
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
     catalog = open_catalog(config)

@@ -244,7 +244,8 @@ class Head(nn.Module):
         prior = None
         if self.config.affinity.prior:
             embeddings = self.prior.embeddings(support.pyramid.f16, support.pyramid.f32)
-            prior = self.prior.remember(rearrange(embeddings, "(b k) s d h w -> b (k s) d h w", k=shots), masks)
+            embeddings = rearrange(embeddings, "(b k) s d h w -> b (k s) d h w", k=shots)
+            prior = self.prior.remember(embeddings, masks, shots)
         return SupportMemory(levels, prior)
 
     def decode(self, query: Encoded, memory: SupportMemory) -> Prediction:

@@ -17,17 +17,20 @@ from torch import Tensor, nn
 
 @dataclass
 class PriorMemory:
-    """Unit vectors of all support tokens and the share of each that the mask covers."""
+    """Unit vectors of the support tokens of every shot, and the share of each that the mask covers."""
 
-    tokens: Tensor  # (B, M h w, D)
-    coverage: Tensor  # (B, M h w) in [0, 1]
+    tokens: Tensor  # (B, K, S h w, D)
+    coverage: Tensor  # (B, K, S h w) in [0, 1]
 
     def expand(self, batch: int) -> PriorMemory:
         return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.coverage)))
 
 
 class AffinityPrior(nn.Module):
-    """log mean exp of similarity to support foreground, minus the same for background, scaled to log-odds."""
+    """log mean exp of similarity to a shot's foreground, minus the same for its background; then the mean over shots.
+
+    Every shot has one voice: all tokens pooled, or the best shot's voice alone, was worse (experiments/LOG.md).
+    """
 
     def __init__(self, channels16: int, channels32: int, hidden: int, dim: int) -> None:
         super().__init__()
@@ -51,11 +54,12 @@ class AffinityPrior(nn.Module):
         embedded = self.embed(torch.cat([rearrange(f16, "b t c h w -> (b t) c h w"), coarse], dim=1))
         return rearrange(F.normalize(embedded.float(), dim=1), "(b t) d h w -> b t d h w", b=b)
 
-    def remember(self, embeddings: Tensor, masks: Tensor) -> PriorMemory:
-        """embeddings (B, M, D, h, w) of the support, masks (B, M, H, W) bool."""
+    def remember(self, embeddings: Tensor, masks: Tensor, shots: int = 1) -> PriorMemory:
+        """embeddings (B, K S, D, h, w) of the support, masks (B, K S, H, W) bool, shots = K."""
         coverage = F.adaptive_avg_pool2d(masks.float(), (embeddings.shape[-2], embeddings.shape[-1]))
         return PriorMemory(
-            rearrange(embeddings, "b m d h w -> b (m h w) d"), rearrange(coverage, "b m h w -> b (m h w)")
+            rearrange(embeddings, "b (k s) d h w -> b k (s h w) d", k=shots),
+            rearrange(coverage, "b (k s) h w -> b k (s h w)", k=shots),
         )
 
     def forward(self, embeddings: Tensor, memory: PriorMemory) -> Tensor:
@@ -63,9 +67,13 @@ class AffinityPrior(nn.Module):
         t, h = embeddings.shape[1], embeddings.shape[3]
         query = rearrange(embeddings, "b t d h w -> b (t h w) d")
         temperature = self.log_temperature.exp().clamp(max=30.0)  # exp(-60) is still a normal float32
-        weights = torch.stack([memory.coverage, 1 - memory.coverage], dim=-1)  # (B, tokens, 2)
-        weights = weights / weights.sum(1, keepdim=True).clamp_min(1e-6)
-        similarity = torch.exp(temperature * (query @ memory.tokens.transpose(1, 2) - 1.0))
-        evidence = torch.log(similarity @ weights + 1e-26)  # (B, t h w, 2): an absent side counts as no resemblance
-        logits = self.scale * (evidence[..., 0] - evidence[..., 1]) + self.bias
+        weights = torch.stack([memory.coverage, 1 - memory.coverage], dim=-1)  # (B, K, tokens, 2)
+        weights = weights / weights.sum(2, keepdim=True).clamp_min(1e-6)
+        similarity = torch.exp(temperature * (query @ memory.tokens.flatten(1, 2).transpose(1, 2) - 1.0))
+        similarity = rearrange(similarity, "b q (k n) -> b k q n", k=weights.shape[1])
+        evidence = torch.log(similarity @ weights + 1e-26)  # (B, K, t h w, 2): an absent side counts as no resemblance
+        votes = evidence[..., 0] - evidence[..., 1]
+        shown = memory.coverage.any(dim=2, keepdim=True)  # a shot without a mask has no voice beside one that has
+        voices = (shown | ~shown.any(dim=1, keepdim=True)).to(votes.dtype)
+        logits = self.scale * (votes * voices).sum(1) / voices.sum(1) + self.bias
         return rearrange(logits, "b (t h w) -> b t h w", t=t, h=h)

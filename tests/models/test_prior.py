@@ -117,8 +117,8 @@ def test_coverage_is_the_share_of_a_token_that_the_mask_covers(prior: AffinityPr
 
     memory = prior.remember(noise(1, 1), masks)
 
-    assert memory.coverage[0, 0] == 0.5
-    assert memory.coverage[0, 1:].sum() == 0
+    assert memory.coverage[0, 0, 0] == 0.5
+    assert memory.coverage[0, 0, 1:].sum() == 0
 
 
 def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
@@ -130,3 +130,14 @@ def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
     assert isinstance(memory.expand(3), PriorMemory)
     for clip in range(3):
         torch.testing.assert_close(together[clip : clip + 1], prior(queries[clip : clip + 1], memory))
+
+
+def test_every_shot_has_one_voice_and_shots_without_a_mask_have_none(prior):
+    query, support = noise(3, 1), noise(4, 4)
+    masks = torch.zeros(1, 4, 64, 64, dtype=torch.bool)
+    masks[:, :, 16:48, 16:48] = True
+    first, second = (prior(query, prior.remember(support[:, part], masks[:, part])) for part in (slice(2), slice(2, 4)))
+    both = prior(query, prior.remember(support, masks, shots=2))
+    assert torch.allclose(both, (first + second) / 2, atol=1e-4)
+    masks[:, 2:] = False
+    assert torch.allclose(prior(query, prior.remember(support, masks, shots=2)), first, atol=1e-4)
