@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from episodes.catalog import VideoCatalog
 from episodes.dataset import EpisodeDataset, collate
 from episodes.errors import TrainingError, UserError
-from episodes.sampling import EpisodeSampler
+from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.checkpoint import latest, load_checkpoint, save_checkpoint
 from fewshot.config import ExperimentConfig, plain
@@ -195,7 +195,7 @@ class Trainer:
         """This process's slice of the episodes of each step; the same list for any number of workers."""
         size = self.config.train.batch_episodes
         slices = [
-            list(range(step * size + self.rank, (step + 1) * size, self.world))
+            list(rank_slice(step * size, (step + 1) * size, rank=self.rank, processes=self.world))
             for step in range(start, self.config.train.steps)
         ]
         workers = self.config.train.workers

@@ -26,6 +26,18 @@ class PriorMemory:
         return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.coverage)))
 
 
+def embedding_layers(hidden: int, dim: int) -> list[nn.Module]:
+    """What both priors put behind their first convolution: hidden channels -> vectors of length dim, same grid."""
+    return [
+        nn.GroupNorm(8, hidden),
+        nn.GELU(),
+        nn.Conv2d(hidden, hidden, 3, padding=1),
+        nn.GroupNorm(8, hidden),
+        nn.GELU(),
+        nn.Conv2d(hidden, dim, 1),
+    ]
+
+
 class AffinityPrior(nn.Module):
     """log mean exp of similarity to a shot's foreground, minus the same for its background; then the mean over shots.
 
@@ -36,12 +48,7 @@ class AffinityPrior(nn.Module):
         super().__init__()
         self.embed = nn.Sequential(
             nn.Conv2d(channels16 + channels32, hidden, 1),
-            nn.GroupNorm(8, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-            nn.GroupNorm(8, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, dim, 1),
+            *embedding_layers(hidden, dim),
         )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(12.0)))
         self.scale = nn.Parameter(torch.tensor(1.0))

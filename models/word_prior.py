@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from episodes.types import Pyramid
 from models.positions import sine_2d
+from models.prior import embedding_layers
 
 PLACE_CHANNELS = 32
 SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
@@ -27,14 +28,7 @@ class WordPrior(nn.Module):
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
         # A convolution of its own: among hundreds of trunk channels, those of the place start too faint to matter.
         self.place = nn.Conv2d(PLACE_CHANNELS, hidden, 1)
-        self.embed_pixels = nn.Sequential(
-            nn.GroupNorm(8, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-            nn.GroupNorm(8, hidden),
-            nn.GELU(),
-            nn.Conv2d(hidden, dim, 1),
-        )
+        self.embed_pixels = nn.Sequential(*embedding_layers(hidden, dim))
         self.embed_words = nn.Sequential(
             nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         )
