@@ -258,7 +258,7 @@ class Head(nn.Module):
             prior = self.prior(self.prior.embeddings(query.pyramid.f16, query.pyramid.f32), memory.prior)
         if self.config.word_prior:
             valid16 = _shrink(query.valid, query.pyramid.f16)
-            word_prior = self.word_prior(query.pyramid, valid16, query.words, query.word_valid)
+            word_prior = self.word_prior(query.pyramid, valid16, query.times, query.words, query.word_valid)
         priors = [log_odds for log_odds in (prior, word_prior) if log_odds is not None]
 
         related, valids, positions = [], [], []
