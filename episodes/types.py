@@ -190,14 +190,5 @@ class Episode:
     def shots(self) -> int:
         return len(self.support) // len(self.specs)
 
-    def first_shots(self, shots: int) -> Episode:
-        """The same episodes with only the first `shots` support clips of each; ValueError if they have fewer."""
-        if not 1 <= shots <= self.shots:
-            raise ValueError(f"these episodes have 1 to {self.shots} shots, {shots} asked for")
-        if shots == self.shots:
-            return self
-        kept = [episode * self.shots + shot for episode in range(len(self.specs)) for shot in range(shots)]
-        return replace(self, support=self.support.select(kept))
-
     def to(self, device: torch.device | str) -> Episode:
         return Episode(self.specs, self.support.to(device), self.query.to(device))

@@ -126,7 +126,7 @@ def _episodes(options: argparse.Namespace) -> int:
 
     config = load_config(options.experiment, options.overrides)
     _write_data_if_absent(config)
-    drawing = config.episodes.model_dump(exclude={"augment", "fewer_shots"})
+    drawing = config.episodes.model_dump(exclude={"augment"})
     catalog = read_ytvos(config.data.root)
     sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
     items = manifest([sampler[index] for index in range(options.count)])

@@ -57,9 +57,6 @@ class EpisodesConfig(Section):
     """What one training episode consists of."""
 
     shots: Shots = Field(1, description="K, support clips of a training episode; each comes from a video of its own.")
-    fewer_shots: bool = Field(
-        False, description="Let training step n use only the first 1 + n mod K support clips of its episodes."
-    )
     support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip.")
     query_frames: int = Field(
         5, ge=1, le=64, description="T, frames of a query clip in training; evaluation takes all frames."

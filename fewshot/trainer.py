@@ -101,8 +101,6 @@ class Trainer:
     def step(self, number: int, episodes: Episode) -> StepResult:
         """Optimiser step `number` (from 0) on this process's share of the step's episodes."""
         share = len(episodes.specs) / self.config.train.batch_episodes
-        if self.config.episodes.fewer_shots:
-            episodes = episodes.first_shots(1 + number % episodes.shots)
         rate = learning_rate(number, self.config.train)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

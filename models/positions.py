@@ -1,4 +1,4 @@
-"""Sine positions of pixels and words. Letters: N pictures, B sentences, L words, C channels."""
+"""Positions of pixels, words and frames. Letters: N pictures, B sentences, L words, C channels."""
 
 from __future__ import annotations
 
@@ -26,12 +26,24 @@ def sine_2d(valid: Tensor, channels: int) -> Tensor:
     """
     if channels % 2:
         raise ValueError(f"sine_2d needs an even number of channels (half y, half x), found {channels}")
-    y = valid.cumsum(1, dtype=torch.float32)
-    x = valid.cumsum(2, dtype=torch.float32)
-    y = (y - 0.5) / (y[:, -1:, :] + EPSILON) * (2 * math.pi)
-    x = (x - 0.5) / (x[:, :, -1:] + EPSILON) * (2 * math.pi)
+    y, x = (share * (2 * math.pi) for share in _shares(valid))
     encoded = torch.cat([sine_encode(y, channels // 2), sine_encode(x, channels // 2)], dim=-1)
     return encoded.permute(0, 3, 1, 2).contiguous()
+
+
+def coordinates(valid: Tensor) -> Tensor:
+    """Pixel centres as plain numbers: x and y in [-1, 1] over the valid part; padding has the numbers of its border.
+
+    valid: (N, h, w) bool, False in padding -> (N, 2, h, w).
+    """
+    y, x = _shares(valid)
+    return 2 * torch.stack([x, y], dim=1) - 1
+
+
+def _shares(valid: Tensor) -> tuple[Tensor, Tensor]:
+    """How far down and how far right pixel centres are, (N, h, w) each: shares of the valid part's extent."""
+    y, x = valid.cumsum(1, dtype=torch.float32), valid.cumsum(2, dtype=torch.float32)
+    return (y - 0.5) / (y[:, -1:, :] + EPSILON), (x - 0.5) / (x[:, :, -1:] + EPSILON)
 
 
 def sine_1d(valid: Tensor, channels: int) -> Tensor:

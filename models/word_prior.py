@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from episodes.types import Pyramid
 from models.motion import velocity
-from models.positions import sine_2d
+from models.positions import coordinates
 from models.prior import embedding_layers
 
-PLACE_CHANNELS = 32
 MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary velocity
 SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
 
@@ -28,10 +27,9 @@ class WordPrior(nn.Module):
     def __init__(self, channels: dict[int, int], text_dim: int, hidden: int, dim: int) -> None:
         super().__init__()
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
-        # Convolutions of their own: among hundreds of trunk channels, those of place and motion start too faint to matter.
-        self.place = nn.Conv2d(PLACE_CHANNELS, hidden, 1)
-        self.motion = nn.Conv2d(2, hidden, 1)
         self.embed_pixels = nn.Sequential(*embedding_layers(hidden, dim))
+        # Added last: at the first layer, among hundreds of trunk channels, place and motion were not learned in minutes.
+        self.embed_whereabouts = nn.Conv2d(4, dim, 1, bias=False)
         self.embed_words = nn.Sequential(
             nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         )
@@ -45,10 +43,10 @@ class WordPrior(nn.Module):
         b, t, _, h, w = pyramid.f16.shape
         f8, f16, f32 = (rearrange(f, "b t c h w -> (b t) c h w") for f in (pyramid.f8, pyramid.f16, pyramid.f32))
         seen = [F.adaptive_avg_pool2d(f8, (h, w)), f16, F.interpolate(f32, size=(h, w), mode="bilinear")]
-        place = self.place(sine_2d(valid16, PLACE_CHANNELS)).repeat_interleave(t, dim=0)
-        moved = rearrange(velocity(pyramid.f16, times), "b t c h w -> (b t) c h w")
-        motion = self.motion(torch.tanh(MOTION_GAIN * moved))
-        pixels = self.embed_pixels(self.seen(torch.cat(seen, dim=1)) + place + motion)
+        place = coordinates(valid16).repeat_interleave(t, dim=0)
+        moved = torch.tanh(MOTION_GAIN * rearrange(velocity(pyramid.f16, times), "b t c h w -> (b t) c h w"))
+        whereabouts = self.embed_whereabouts(torch.cat([place, moved], dim=1))
+        pixels = self.embed_pixels(self.seen(torch.cat(seen, dim=1))) + whereabouts
         pixels = F.normalize(pixels.float(), dim=1)
         pixels = rearrange(pixels, "(b t) d h w -> b (t h w) d", b=b)
         meant = F.normalize(self.embed_words(words).float(), dim=-1)
