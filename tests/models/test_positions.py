@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from models.positions import sine_1d, sine_2d, sine_time
+from models.positions import coordinates, sine_1d, sine_2d, sine_time
 
 
 def test_the_first_half_of_the_channels_changes_with_y_only_and_the_second_with_x_only() -> None:
@@ -48,3 +48,16 @@ def test_times_of_a_video_have_different_positions() -> None:
 def test_an_odd_number_of_channels_is_refused() -> None:
     with pytest.raises(ValueError, match="even number of channels"):
         sine_2d(torch.ones(1, 2, 2, dtype=torch.bool), 7)
+
+
+def test_coordinates_run_from_one_border_of_the_valid_part_to_the_other() -> None:
+    whole = torch.ones(1, 4, 8, dtype=torch.bool)
+    part = whole.clone()
+    part[..., 4:] = False
+
+    x, y = coordinates(whole)[0]
+    torch.testing.assert_close(x[0, [0, -1]], torch.tensor([-0.875, 0.875]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y[[0, -1], 0], torch.tensor([-0.75, 0.75]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        coordinates(part)[0, 0, 0, :4], torch.tensor([-0.75, -0.25, 0.25, 0.75]), atol=1e-5, rtol=0
+    )

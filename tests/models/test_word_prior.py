@@ -45,7 +45,9 @@ def test_words_and_pixels_change_the_log_odds(prior: WordPrior) -> None:
 
     assert logits.shape == (2, 3, 4, 6)
     assert logits.isfinite().all()
-    assert not torch.allclose(prior(pyramid(2, 3), everywhere(2), still(2, 3), drawn(2, 5, TEXT, seed=1), valid), logits)
+    assert not torch.allclose(
+        prior(pyramid(2, 3), everywhere(2), still(2, 3), drawn(2, 5, TEXT, seed=1), valid), logits
+    )
     assert not torch.allclose(prior(pyramid(2, 3, seed=1), everywhere(2), still(2, 3), words, valid), logits)
 
 
@@ -66,7 +68,9 @@ def test_the_order_of_words_does_not_matter_to_it(prior: WordPrior) -> None:
 
     turned = prior(pyramid(1, 1), everywhere(1), still(1, 1), words[:, [2, 0, 3, 1]], valid)
 
-    torch.testing.assert_close(turned, prior(pyramid(1, 1), everywhere(1), still(1, 1), words, valid), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        turned, prior(pyramid(1, 1), everywhere(1), still(1, 1), words, valid), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_clips_are_read_by_themselves_and_so_are_frames_of_one_moment(prior: WordPrior) -> None:
