@@ -28,7 +28,7 @@ class WordPrior(nn.Module):
         super().__init__()
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
         self.embed_pixels = nn.Sequential(*embedding_layers(hidden, dim))
-        # Added last: at the first layer, among hundreds of trunk channels, place and motion were not learned in minutes.
+        # Added last: among hundreds of trunk channels at the first layer, place and motion were not learned in minutes.
         self.embed_whereabouts = nn.Conv2d(4, dim, 1, bias=False)
         self.embed_words = nn.Sequential(
             nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
