@@ -31,8 +31,9 @@ def velocity(features: Tensor, times: Tensor) -> Tensor:
         for here, there, direction in ((frame, 1, match), (frame + 1, -1, match.transpose(1, 2))):
             moved[:, here] += there * torch.einsum("bqk,qkc->bqc", direction.softmax(-1), offsets)
             elapsed[:, here] += times[:, frame + 1] - times[:, frame]
-    speed = moved / elapsed.clamp_min(1e-6)[..., None, None] * (elapsed > 0)[..., None, None]
-    return rearrange(speed / speed.new_tensor([w, h]), "b t (h w) c -> b t c h w", h=h)
+    elapsed = elapsed.where(elapsed > 0, float("inf"))  # no time, no velocity
+    speed = moved / elapsed[..., None, None] / moved.new_tensor([w, h])
+    return rearrange(speed, "b t (h w) c -> b t c h w", h=h)
 
 
 def _offsets(h: int, w: int, device: torch.device) -> Tensor:
