@@ -136,6 +136,13 @@ def _episodes(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from fewshot.bench import compare_metrics
+
+    print(compare_metrics(options.frames))
+    return 0
+
+
 def _config(options: argparse.Namespace) -> int:
     from fewshot.config import load_config, to_yaml
 
@@ -285,6 +292,11 @@ def _parser() -> argparse.ArgumentParser:
         commands, "config", _config, "print the resolved experiment", "config experiments/demo.yaml seed=3"
     )
     _experiment_arguments(config)
+
+    bench = _command(
+        commands, "bench", _bench, "time J and F against a plain implementation of the definition", "bench --frames 60"
+    )
+    bench.add_argument("--frames", type=int, default=60, help="pairs of masks (default: 60)")
     return parser
 
 

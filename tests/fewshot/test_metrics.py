@@ -1,6 +1,5 @@
 """J and F against the published values, against a plain whole-picture computation, and by their properties."""
 
-import math
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from fewshot.metrics import TOLERANCES, Masks, boundary_measure, region_similarity, score_clip
+from fewshot.bench import compare_metrics, draw_masks, plain_scores
+from fewshot.metrics import TOLERANCES, Masks, score_clip
 
 REFERENCE = Path(os.environ.get("CMA_REFERENCE", Path(__file__).parents[2].parent / "shared" / "reference"))
 
@@ -27,28 +27,6 @@ def test_both_measures_equal_the_published_values() -> None:
 
             assert found[0][0] == pytest.approx(j, abs=1e-9), f"J of pair {index}"
             assert found[1][0] == pytest.approx(f, abs=1e-9), f"F of pair {index}"
-
-
-def _plain_boundary_measure(prediction: Masks, truth: Masks, tolerance: float) -> float:
-    """F of one frame (H, W), on the whole picture, by dilating each boundary with a disk."""
-    radius = math.ceil(tolerance * math.hypot(*truth.shape))
-    rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    disk = rows**2 + columns**2 <= radius**2
-    edges = [_plain_boundary(mask) for mask in (prediction, truth)]
-    reached = [ndimage.binary_dilation(edge, disk) for edge in edges]
-    counts = [int(edge.sum()) for edge in edges]
-    if 0 in counts:
-        return float(counts == [0, 0])
-    precision = (edges[0] & reached[1]).sum() / counts[0]
-    recall = (edges[1] & reached[0]).sum() / counts[1]
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
-
-
-def _plain_boundary(mask: Masks) -> Masks:
-    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
-    edge = (mask != padded[:-1, 1:]) | (mask != padded[1:, :-1])
-    edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]  # a diagonal neighbour outside the picture does not count
-    return edge
 
 
 def _blobs(rng: np.random.Generator, height: int, width: int) -> Masks:
@@ -72,11 +50,11 @@ def test_the_cropped_computation_equals_the_whole_picture(seed: int) -> None:
         if rng.random() < 0.3:
             prediction = np.roll(truth, tuple(rng.integers(-4, 5, size=2)), axis=(0, 1))
         for tolerance in (0.008, 0.010, 0.05):
-            expected = _plain_boundary_measure(prediction, truth, tolerance)
+            expected = plain_scores(prediction[None], truth[None], tolerance=tolerance)
 
-            found = boundary_measure(prediction[None], truth[None], tolerance=tolerance)
+            found = score_clip(prediction[None], truth[None], tolerance=tolerance)
 
-            assert found[0] == pytest.approx(expected, abs=1e-12), (height, width, tolerance)
+            assert np.array_equal(found, expected), (height, width, tolerance)
 
 
 def test_objects_at_each_border_and_corner_of_the_picture_score_as_on_the_whole_picture() -> None:
@@ -85,8 +63,8 @@ def test_objects_at_each_border_and_corner_of_the_picture_score_as_on_the_whole_
         truth[top : top + 20, left : left + 30] = True
         for shift in ((0, 0), (2, -3)):
             prediction = ndimage.shift(truth.astype(float), shift, order=0) > 0.5
-            expected = _plain_boundary_measure(prediction, truth, 0.010)
-            assert boundary_measure(prediction[None], truth[None], tolerance=0.010)[0] == pytest.approx(expected)
+            expected = plain_scores(prediction[None], truth[None], tolerance=0.010)
+            assert score_clip(prediction[None], truth[None], tolerance=0.010) == expected
 
 
 def _disk(row: float, column: float, radius: float = 14, side: int = 100) -> Masks:
@@ -120,17 +98,17 @@ def test_both_measures_are_symmetric() -> None:
     rng = np.random.default_rng(3)
     first, second = (np.stack([_blobs(rng, 50, 70) for _ in range(20)]) for _ in range(2))
 
-    assert np.array_equal(region_similarity(first, second), region_similarity(second, first))
-    np.testing.assert_allclose(
-        boundary_measure(first, second, tolerance=0.01), boundary_measure(second, first, tolerance=0.01), atol=1e-12
-    )
+    there, back = score_clip(first, second, tolerance=0.01), score_clip(second, first, tolerance=0.01)
+
+    assert np.array_equal(there[0], back[0])
+    np.testing.assert_allclose(there[1], back[1], atol=1e-12)
 
 
 def test_a_shift_within_the_tolerance_costs_no_boundary_and_further_shifts_cost_more_and_more() -> None:
     truth = np.stack([_disk(50, 40)] * 6)
     moved = np.stack([_disk(50, 40 + shift) for shift in (0, 1, 2, 4, 8, 30)])  # the radius is ceil(1.41) = 2
 
-    f = boundary_measure(moved, truth, tolerance=0.010)
+    _, f = score_clip(moved, truth, tolerance=0.010)
 
     assert f[:3].tolist() == [1.0, 1.0, 1.0]
     assert f[2] > f[3] > f[4] > f[5] == 0.0
@@ -140,7 +118,7 @@ def test_a_larger_tolerance_never_scores_lower() -> None:
     rng = np.random.default_rng(4)
     first, second = (np.stack([_blobs(rng, 60, 60) for _ in range(20)]) for _ in range(2))
 
-    scores = [boundary_measure(first, second, tolerance=tolerance) for tolerance in (0.008, 0.01, 0.03, 0.1)]
+    scores = [score_clip(first, second, tolerance=tolerance)[1] for tolerance in (0.008, 0.01, 0.03, 0.1)]
 
     assert all((wide >= narrow).all() for narrow, wide in pairwise(scores))
 
@@ -181,8 +159,18 @@ def test_probabilities_shapes_that_differ_and_a_tolerance_in_pixels_are_refused(
     mask = np.zeros((2, 8, 8), bool)
 
     with pytest.raises(TypeError, match="prediction must be bool, found float32; threshold"):
-        region_similarity(mask.astype(np.float32), mask)  # type: ignore[arg-type]
+        score_clip(mask.astype(np.float32), mask, tolerance=0.010)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"\(2, 8, 8\) and truth \(1, 8, 8\) must share one shape"):
-        region_similarity(mask, mask[:1])
+        score_clip(mask, mask[:1], tolerance=0.010)
     with pytest.raises(ValueError, match="fraction of the diagonal in"):
-        boundary_measure(mask, mask, tolerance=3)
+        score_clip(mask, mask, tolerance=3)
+
+
+def test_the_benchmark_of_both_computations_finds_no_difference_on_masks_that_differ_and_on_empty_ones() -> None:
+    prediction, truth = draw_masks(20, (96, 128), seed=0)
+
+    assert compare_metrics(frames=20, size=(96, 128)).difference == 0.0
+    assert (~truth.any(axis=(1, 2))).any()
+    j, f = plain_scores(prediction, truth, tolerance=0.01)
+    assert ((j > 0) & (j < 1)).any()
+    assert ((f > 0) & (f < 1)).any()
