@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from episodes.config import AugmentConfig
 from episodes.errors import ConfigError
@@ -42,6 +42,9 @@ class DataConfig(Section):
     )
     short_side: int = Field(
         256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled."
+    )
+    max_long_side: int | None = Field(
+        None, ge=32, description="Scale no picture's longer side beyond so many pixels (published: 640); null = no limit."
     )
     glyphs: GlyphsConfig | None = Field(
         None,
@@ -102,7 +105,10 @@ class TrainConfig(Section):
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the whole gradient.")
     warmup_steps: int = Field(50, ge=0, description="Steps in which the learning rate rises linearly from 0.")
     schedule: Literal["cosine", "constant", "step"] = Field(
-        "cosine", description="After the warm-up: cosine to 0, constant, or x 0.1 after 1/2 and 5/6 of the steps."
+        "cosine", description="After the warm-up: cosine to 0, constant, or x 0.1 at each of `milestones`."
+    )
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="Steps after which the learning rate falls to a tenth (schedule `step`)."
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Number format of the forward pass; weights stay fp32."
@@ -116,6 +122,15 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")
     keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints kept; the best one stays besides.")
     log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl and the progress display.")
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_the_step_schedule(self) -> TrainConfig:
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError(
+                f"schedule {self.schedule} and milestones {list(self.milestones)}: give milestones with schedule step, "
+                "and only there"
+            )
+        return self
 
 
 class EvaluateConfig(Section):

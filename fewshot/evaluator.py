@@ -209,7 +209,13 @@ class Evaluator:
     def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> ClipBatch:
         features = None if pictures else self.features
         return load_clip(
-            self.catalog, ref, category, category, short_side=self.config.data.short_side, features=features
+            self.catalog,
+            ref,
+            category,
+            category,
+            short_side=self.config.data.short_side,
+            max_long_side=self.config.data.max_long_side,
+            features=features,
         )
 
     def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:

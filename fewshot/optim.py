@@ -27,6 +27,4 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     if config.schedule == "cosine":
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-    if config.schedule == "step":
-        return config.learning_rate * (0.1 if progress >= 1 / 2 else 1.0) * (0.1 if progress >= 5 / 6 else 1.0)
-    return config.learning_rate
+    return config.learning_rate * 0.1 ** sum(step >= milestone for milestone in config.milestones)

@@ -48,7 +48,8 @@ def cached_features(
         return None
     _refuse_other_sizes(catalog)
     image = network.trunk.image
-    store = FeatureStore(config.data.cache, encoder_fingerprint(image), config.data.short_side)
+    sizes = config.data.short_side, config.data.max_long_side
+    store = FeatureStore(config.data.cache, encoder_fingerprint(image), *sizes)
     done = store.fill(
         _all_frames(catalog), image, device, _logged_progress(sum(len(v.frames) for v in catalog.videos.values()))
     )

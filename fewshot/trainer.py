@@ -77,18 +77,19 @@ class Trainer:
         self.optimizer = build_optimizer(self.network.head, config.train)
         features = self._features(catalog)
         augment = config.episodes.augment
+        short, long = config.data.short_side, config.data.max_long_side
         self.dataset = EpisodeDataset(
             catalog,
             self.sampler,
-            short_side=config.data.short_side,
+            short,
+            max_long_side=long,
             augment=augment,
             features=features if augment is None else None,  # cached features are those of unchanged frames
         )
         self.validation = None
         if validation_sampler is not None:
-            size = config.data.short_side
-            episodes = EpisodeDataset(catalog, validation_sampler, short_side=size, features=features)
-            pictures = EpisodeDataset(catalog, validation_sampler, short_side=size)
+            episodes = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long, features=features)
+            pictures = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long)
             self.validation = Validation(episodes, pictures, config.train.validation_episodes)
 
     def _features(self, catalog: VideoCatalog) -> FeatureStore | None:

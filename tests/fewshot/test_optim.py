@@ -40,7 +40,8 @@ def test_matrices_decay_and_vectors_and_scalars_do_not() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
 def test_the_rate_rises_through_the_warm_up_and_never_after_it(schedule: Any) -> None:
-    config = TrainConfig(steps=60, warmup_steps=10, learning_rate=2e-3, schedule=schedule)
+    milestones = (20, 40) if schedule == "step" else ()
+    config = TrainConfig(steps=60, warmup_steps=10, learning_rate=2e-3, schedule=schedule, milestones=milestones)
 
     rates = [learning_rate(step, config) for step in range(60)]
 
@@ -58,14 +59,20 @@ def test_the_cosine_ends_near_zero_and_is_half_way_down_in_the_middle() -> None:
     assert learning_rate(109, config) < 1e-3
 
 
-def test_the_step_schedule_drops_twice_by_ten() -> None:
-    config = TrainConfig(steps=60, warmup_steps=0, learning_rate=1.0, schedule="step")
+def test_the_step_schedule_drops_to_a_tenth_after_each_milestone() -> None:
+    config = TrainConfig(steps=60, warmup_steps=0, learning_rate=1.0, schedule="step", milestones=(30, 50))
 
     rates = [learning_rate(step, config) for step in range(60)]
 
     assert rates[29] == 1.0
     assert rates[30] == rates[49] == pytest.approx(0.1)
     assert rates[50] == rates[59] == pytest.approx(0.01)
+
+
+def test_milestones_without_the_step_schedule_are_refused_and_so_is_the_reverse() -> None:
+    for values in ({"milestones": (5,)}, {"schedule": "step"}):
+        with pytest.raises(ValueError, match="give milestones with schedule step"):
+            TrainConfig(**values)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(1, 0), (1, 50), (5, 5), (3, 0)])

@@ -136,6 +136,22 @@ def test_the_sentence_changes_the_prediction(head: str, fusion: str) -> None:
     assert differ(masks_of(network, replace(support, texts=("the yellow cross",)), query, 1), before)
 
 
+def test_stretched_masks_cover_more_of_a_padded_support_than_aligned_ones_and_the_same_of_a_whole_one() -> None:
+    """A mask that fills the picture: aligned it stops where the padding begins, stretched it reaches over it."""
+    networks = [small_network(affinity={"align_masks": align}) for align in (True, False)]
+    clips = with_mask(random_clips(1), 0, True)
+    covered = []
+    for clip in (clips, padded(clips, 0, 64)):
+        with torch.no_grad():
+            memories = [n.head.remember(n.trunk(clip), 1, clip.masks.shape[-2:]).levels[0] for n in networks]
+        covered.append([float(memory.coverage.mean()) for memory in memories])
+
+    whole, wide = covered
+    assert whole == [1.0, 1.0]
+    assert wide[0] < 0.6
+    assert wide[1] == 1.0
+
+
 def test_the_truth_of_the_query_is_never_read() -> None:
     network = small_network()
     support, query = random_clips(1), random_clips(1, seed=1)

@@ -196,6 +196,19 @@ def test_like_sentences_lie_nearer_than_unlike_ones(trunk: Trunk) -> None:
     assert near > far + 0.3
 
 
+def test_a_frozen_text_encoder_has_dropout_in_training_only_where_that_is_asked_for(trunk: Trunk) -> None:
+    noisy = TextEncoder("package:minilm", dropout=True)
+    texts = ("a red disc", "the blue ring")
+
+    for encoder, differs in ((trunk.text, False), (noisy, True)):
+        encoder.eval()
+        calm = encoder(texts)[0]
+        encoder.train()
+        assert torch.equal(encoder(texts)[0], calm) is not differs
+        encoder.eval()
+        assert torch.equal(encoder(texts)[0], calm)
+
+
 def test_an_unknown_text_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
