@@ -56,8 +56,8 @@ def compare_metrics(frames: int = 60, size: tuple[int, int] = (480, 854), seed: 
 
 
 def draw_masks(frames: int, size: tuple[int, int], seed: int) -> tuple[Masks, Masks]:
-    """Predictions and truths (frames, H, W) bool: ellipses of a tenth to four fifths of the picture's height, predicted a
-    few pixels off with a ragged border; one truth in ten is empty.
+    """Predictions and truths, (frames, H, W) bool each: ellipses of a tenth to four fifths of the picture's height,
+    predicted a few pixels off with a ragged border; one truth in ten is empty.
     """
     rng = np.random.default_rng(seed)
     height, width = size

@@ -44,7 +44,9 @@ class DataConfig(Section):
         256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled."
     )
     max_long_side: int | None = Field(
-        None, ge=32, description="Scale no picture's longer side beyond so many pixels (published: 640); null = no limit."
+        None,
+        ge=32,
+        description="Scale no picture's longer side beyond so many pixels (published: 640); null = no limit.",
     )
     glyphs: GlyphsConfig | None = Field(
         None,

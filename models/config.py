@@ -34,8 +34,8 @@ class AffinityConfig(_Section):
     align_masks: bool = Field(
         True,
         description=(
-            "Lay support masks where their pictures lie; false stretches them over the padded picture (published: masks "
-            "were not padded with their frames)."
+            "Lay support masks where their pictures lie; false stretches them over the padded picture (published: "
+            "masks were not padded with their frames)."
         ),
     )
     pretransform: bool = Field(
