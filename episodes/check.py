@@ -14,7 +14,7 @@ import numpy as np
 from episodes.catalog import Problem, VideoCatalog
 from episodes.decode import decode_mask, decode_picture
 from episodes.errors import ReadError
-from episodes.readers.ytvos import index_ytvos
+from episodes.readers import index_benchmark
 from episodes.types import VideoRecord
 
 __all__ = ["CheckReport", "Problem", "check_benchmark"]
@@ -69,7 +69,7 @@ def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
 
     Raises LayoutError only if there is no index to check against: a missing folder or index file, or broken JSON.
     """
-    catalog, leaving = index_ytvos(Path(root))
+    catalog, leaving = index_benchmark(root)
     problems = [*leaving, *(_as_stopping(problem) for problem in catalog.problems), *_unlisted_folders(catalog)]
     with ThreadPoolExecutor(threads) as pool:
         for found in pool.map(_check_video, catalog.videos.values()):
@@ -88,8 +88,8 @@ def _as_stopping(problem: Problem) -> Problem:
 
 
 def _unlisted_folders(catalog: VideoCatalog) -> Iterable[Problem]:
-    for parent in ("train/JPEGImages", "train/Annotations"):
-        folder = catalog.root / parent
+    folders = {folder.parent for video in catalog.videos.values() for folder in (video.frame_folder, video.mask_folder)}
+    for folder in sorted(folders):
         names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
         for name in names:
             if name not in catalog.videos:

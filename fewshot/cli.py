@@ -120,14 +120,14 @@ def _data_check(options: argparse.Namespace) -> int:
 
 
 def _episodes(options: argparse.Namespace) -> int:
-    from episodes.readers.ytvos import read_ytvos
+    from episodes.readers import read_benchmark
     from episodes.sampling import EpisodeSampler, manifest, manifest_hash
     from fewshot.config import load_config
 
     config = load_config(options.experiment, options.overrides)
     _write_data_if_absent(config)
     drawing = config.episodes.model_dump(exclude={"augment"})
-    catalog = read_ytvos(config.data.root)
+    catalog = read_benchmark(config.data.root)
     sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
     items = manifest([sampler[index] for index in range(options.count)])
     for item in items[: options.show]:
@@ -277,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs)
     check = _command(kinds, "check", _data_check, "list every problem of a benchmark", "data check data/glyphs --json")
-    check.add_argument("root", type=Path, metavar="ROOT", help="benchmark folder (Mini-Ref-YouTube-VOS layout)")
+    check.add_argument("root", type=Path, metavar="ROOT", help="folder of Mini-Ref-YouTube-VOS or Mini-Ref-SAIL-VOS layout")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     episodes = _command(

@@ -14,7 +14,7 @@ from PIL import Image
 from episodes.catalog import VideoCatalog
 from episodes.decode import DAMAGE, decode_mask, decode_picture
 from episodes.errors import ReadError
-from episodes.readers.ytvos import read_ytvos
+from episodes.readers import read_benchmark
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore, encoder_fingerprint
 from fewshot.randomness import INITIAL_WEIGHTS, torch_randomness
@@ -33,7 +33,7 @@ def build_network(config: ExperimentConfig) -> FewShotRVOS:
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
     """The benchmark's index; raises LayoutError where it contradicts itself."""
-    catalog = read_ytvos(config.data.root)
+    catalog = read_benchmark(config.data.root)
     catalog.refuse_errors()
     for note in catalog.notes:
         log.info("%s: %s", config.data.root, note)

@@ -1,23 +1,18 @@
-"""Reader of the Mini-Ref-YouTube-VOS folder layout.
+"""The Mini-Ref-YouTube-VOS folder layout, which the embedded benchmark shares.
 
-    ROOT/train/JPEGImages/<video>/<frame>.jpg
-    ROOT/train/Annotations/<video>/<frame>.png        palette PNG, pixel value = object id
-    ROOT/train/meta.json (or train.json)              {"videos": {v: {"objects": {id: {"category", "frames"}}}}}
-    ROOT/train/classes.json (optional)                ordered class names; without it, the 48 official ones
-    ROOT/meta_expressions/train/meta_expressions.json {"videos": {v: {"frames", "expressions": {e: {"exp", "obj_id"}}}}}
-
-Opening reads these JSON files and nothing else: no picture is decoded, no frame is looked for.
+ROOT/train/JPEGImages/<video>/<frame>.jpg
+ROOT/train/Annotations/<video>/<frame>.png        palette PNG, pixel value = object id
+ROOT/train/meta.json (or train.json)              {"videos": {v: {"objects": {id: {"category", "frames"}}}}}
+ROOT/train/classes.json (optional)                ordered class names; without it, the 48 official ones
+ROOT/meta_expressions/train/meta_expressions.json {"videos": {v: {"frames", "expressions": {e: {"exp", "obj_id"}}}}}
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from episodes.catalog import Problem, VideoCatalog
-from episodes.errors import LayoutError
-from episodes.types import Expression, ObjectRecord, VideoRecord
+from episodes.catalog import VideoCatalog
+from episodes.readers.index import Layout, read_layout
 
 _OFFICIAL = """
     hat plant hand horse raccoon squirrel bus boat crocodile penguin motorbike truck hedgehog lion earless_seal whale
@@ -25,197 +20,24 @@ _OFFICIAL = """
     train sedan sheep fish bird rabbit duck snake monkey parrot lizard giant_panda person
 """
 OFFICIAL_CLASSES = tuple(_OFFICIAL.split())
-RELEASE_FOLDERS = ("mini-ref-youtube-vos", "Mini-Ref-YouTube-VOS")  # the release spells its own folder in two ways
-LEAVES_ROOT = "path that leaves the root"
+YTVOS_FOLDERS = ("mini-ref-youtube-vos", "Mini-Ref-YouTube-VOS")  # the release spells its own folder in two ways
 
 
 def read_ytvos(root: Path) -> VideoCatalog:
-    """The catalog of a benchmark folder. LayoutError if an index file is missing or broken, or an id leaves it."""
-    catalog, leaving = index_ytvos(root)
-    if leaving:
-        first = leaving[0]
-        raise LayoutError(f"{first.file}: {first.detail}. Ids must be plain file names; correct the file")
-    return catalog
+    """The catalog of a folder of this layout. LayoutError if an index file is missing or broken, or an id leaves it."""
+    return read_layout(ytvos_layout(root))
 
 
-def index_ytvos(root: Path) -> tuple[VideoCatalog, list[Problem]]:
-    """The catalog without ids that leave the root, and those ids; `read_ytvos` refuses them, the check lists them."""
-    root = _release_root(Path(root))
-    meta_file = _first_of(root / "train/meta.json", root / "train/train.json")
-    expression_file = _first_of(root / "meta_expressions/train/meta_expressions.json")
-    meta = _videos(meta_file)
-    sentences = _videos(expression_file)
-    index = _Index(root, meta_file, expression_file)
-    names = [name for name in sorted(meta) if index.plain(name, meta_file)]
-    videos = [index.video(name, meta[name], sentences.get(name)) for name in names]
-    for name in sorted(set(sentences) - set(meta)):
-        if index.plain(name, expression_file):
-            detail = f"video {name!r} has expressions but no entry in {meta_file.name}"
-            index.warn("id absent from meta", expression_file, detail)
-    classes = _class_order(root / "train/classes.json", videos, index)
-    catalog = VideoCatalog(
-        name=root.name,
+def ytvos_layout(root: Path) -> Layout:
+    """Where a folder of this layout keeps what."""
+    train = root / "train"
+    return Layout(
         root=root,
-        videos=videos,
-        classes=classes,
-        problems=index.problems,
-        meta_file=meta_file,
-        expression_file=expression_file,
+        frames=train / "JPEGImages",
+        frame_suffix=".jpg",
+        masks=train / "Annotations",
+        meta=(train / "meta.json", train / "train.json"),
+        expressions=(root / "meta_expressions/train/meta_expressions.json",),
+        class_file=train / "classes.json",
+        classes=OFFICIAL_CLASSES,
     )
-    return catalog, index.leaving
-
-
-class _Index:
-    """Turns JSON entries into records and remembers what was odd about them."""
-
-    def __init__(self, root: Path, meta_file: Path, expression_file: Path) -> None:
-        self.root = root
-        self.meta_file = meta_file
-        self.expression_file = expression_file
-        self.problems: list[Problem] = []
-        self.leaving: list[Problem] = []
-
-    def warn(self, kind: str, file: Path, detail: str) -> None:
-        self.problems.append(Problem(kind, "warning", str(file), detail))
-
-    def plain(self, name: str, file: Path) -> bool:
-        """Is the id one file name? Ids become paths, and "../x" would be read from outside the benchmark."""
-        if name not in ("", ".", "..") and not any(character in name for character in "/\\\0"):
-            return True
-        self.leaving.append(Problem(LEAVES_ROOT, "error", str(file), f"the id {name!r} is not a plain file name"))
-        return False
-
-    def video(self, name: str, entry: Any, sentences: Any) -> VideoRecord:
-        objects = _mapping(_mapping(entry, self.meta_file, name).get("objects", {}), self.meta_file, f"{name}.objects")
-        listed = {key: self._frames(value, self.meta_file, f"{name}.objects.{key}") for key, value in objects.items()}
-        spoken: dict[str, Any] = {} if sentences is None else _mapping(sentences, self.expression_file, name)
-        frames = self._frames(spoken, self.expression_file, name)
-        if not frames:
-            frames = tuple(sorted({frame for names in listed.values() for frame in names or ()}, key=_natural))
-        records = [
-            record
-            for key in sorted(objects, key=_natural)
-            if (record := self._object(name, key, objects[key], listed[key], frames)) is not None
-        ]
-        return VideoRecord(
-            id=name,
-            frames=frames,
-            frame_folder=self.root / "train/JPEGImages" / name,
-            mask_folder=self.root / "train/Annotations" / name,
-            frame_suffix=".jpg",
-            objects=tuple(records),
-            expressions=self._expressions(name, spoken.get("expressions", {}), {record.id for record in records}),
-        )
-
-    def _frames(self, entry: Any, file: Path, where: str) -> tuple[str, ...] | None:
-        names = _mapping(entry, file, where).get("frames")
-        if names is None:
-            return None
-        if not isinstance(names, list):
-            raise LayoutError(f"{file}: {where}.frames must be a list of frame names, found {_shown(names)}")
-        return tuple(sorted({str(name) for name in names if self.plain(str(name), file)}, key=_natural))
-
-    def _object(
-        self, video: str, key: str, entry: dict[str, Any], listed: tuple[str, ...] | None, frames: tuple[str, ...]
-    ) -> ObjectRecord | None:
-        where = f"object {key!r} of video {video!r}"
-        category = entry.get("category")
-        if not isinstance(category, str) or not category:
-            raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {_shown(category)}")
-        if not (key.isascii() and key.isdecimal() and 0 < int(key) < 256):
-            self.warn("object id is no palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
-            return None
-        if listed is None:
-            self.warn("object without a frame list", self.meta_file, f"{where} is taken to be visible in every frame")
-            listed = frames
-        known = set(frames)
-        visible = tuple(frame for frame in listed if frame in known)
-        if len(visible) < len(listed):
-            lost = [frame for frame in listed if frame not in known]
-            detail = f"{where} lists {lost[:3]}, absent from the video's frames"
-            self.warn("frame outside the video", self.meta_file, detail)
-        if not visible:
-            self.warn("object with no visible frame", self.meta_file, f"{where} can be in no episode")
-        return ObjectRecord(id=key, category=category, frames=visible)
-
-    def _expressions(self, video: str, entries: Any, known: set[str]) -> tuple[Expression, ...]:
-        kept = []
-        entries = _mapping(entries, self.expression_file, f"{video}.expressions")
-        for key in sorted(entries, key=_natural):
-            entry = _mapping(entries[key], self.expression_file, f"{video}.expressions.{key}")
-            text, owner = entry.get("exp"), str(entry.get("obj_id"))
-            where = f"expression {key!r} of video {video!r}"
-            if not isinstance(text, str) or not text.strip():
-                detail = f"{where}: found {_shown(text)}; it is left out"
-                self.warn("expression without words", self.expression_file, detail)
-            elif owner not in known:
-                detail = f"{where} refers to object {owner!r}, but {self.meta_file.name} knows {sorted(known)}"
-                file = str(self.expression_file)
-                self.problems.append(Problem("expression of an unknown object", "error", file, detail))
-            else:
-                kept.append(Expression(id=key, text=text.strip(), object_id=owner))
-        return tuple(kept)
-
-
-def _release_root(root: Path) -> Path:
-    if not root.is_dir():
-        raise LayoutError(f"{root}: no such folder; give the benchmark's root, the folder that holds train/")
-    if not (root / "train").is_dir():
-        for name in RELEASE_FOLDERS:
-            if (root / name / "train").is_dir():
-                return root / name
-        raise LayoutError(
-            f"{root}: holds no train/ folder; give a benchmark's root, or write one with `run.py data glyphs`"
-        )
-    return root
-
-
-def _first_of(*files: Path) -> Path:
-    for file in files:
-        if file.is_file():
-            return file
-    raise LayoutError(f"{' and '.join(map(str, files))}: not found; the layout needs {'one' if files[1:] else 'it'}")
-
-
-def _load(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LayoutError(f"{file}: not readable as JSON ({error}); download or write the file again") from error
-
-
-def _videos(file: Path) -> dict[str, Any]:
-    content = _mapping(_load(file), file, "the file")
-    if "videos" not in content:
-        raise LayoutError(f'{file}: has no "videos"; found the keys {sorted(content)[:5]}')
-    return _mapping(content["videos"], file, "videos")
-
-
-def _mapping(value: Any, file: Path, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise LayoutError(f"{file}: {where} must be a JSON object, found {_shown(value)}")
-    return value
-
-
-def _class_order(file: Path, videos: list[VideoRecord], index: _Index) -> tuple[str, ...]:
-    if file.is_file():
-        names = _load(file)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise LayoutError(f"{file}: must be a list of class names, found {_shown(names)}")
-        return tuple(names)
-    categories = sorted({record.category for video in videos for record in video.objects})
-    official = sum(name in OFFICIAL_CLASSES for name in categories)
-    if 2 * official >= len(categories):
-        return OFFICIAL_CLASSES
-    detail = f"{official} of {len(categories)} categories are official; ids follow the alphabet. Write {file.name}"
-    index.warn("classes without an order", file, detail)
-    return tuple(categories)
-
-
-def _natural(name: str) -> tuple[int, str]:
-    return (int(name), name) if name.isascii() and name.isdecimal() else (1 << 62, name)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from episodes.errors import LayoutError
+from episodes.readers import read_benchmark
 from episodes.readers.ytvos import OFFICIAL_CLASSES, read_ytvos
 from tests.tiny_benchmark import write_tiny_benchmark
 
@@ -55,7 +56,7 @@ def test_train_json_is_read_where_meta_json_is_missing(root: Path) -> None:
 @pytest.mark.parametrize("name", ["mini-ref-youtube-vos", "Mini-Ref-YouTube-VOS"])
 def test_the_folder_above_the_release_is_accepted(root: Path, name: str) -> None:
     root.rename(root.parent / name)
-    assert read_ytvos(root.parent).root == root.parent / name
+    assert read_benchmark(root.parent).root == root.parent / name
 
 
 def test_classes_are_the_official_ones_in_their_order_without_a_class_file(root: Path) -> None:
@@ -179,10 +180,10 @@ def test_deep_nesting_and_wrong_encoding_are_layout_errors(root: Path) -> None:
 
 def test_a_missing_folder_or_index_says_what_was_looked_for(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no such folder"):
-        read_ytvos(tmp_path / "nothing")
+        read_benchmark(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(LayoutError, match="no train/ folder"):
-        read_ytvos(tmp_path / "empty")
+    with pytest.raises(LayoutError, match=r"Looked for train/ and Images/ in it and in its folders mini-ref"):
+        read_benchmark(tmp_path / "empty")
     (root / EXPRESSIONS).unlink()
     with pytest.raises(LayoutError, match=r"meta_expressions\.json: not found"):
-        read_ytvos(root)
+        read_benchmark(root)

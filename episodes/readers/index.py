@@ -1,0 +1,208 @@
+"""From a benchmark's JSON files to its catalog, whatever the folder layout. Reads these files and nothing else."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from episodes.catalog import Problem, VideoCatalog
+from episodes.errors import LayoutError
+from episodes.types import Expression, ObjectRecord, VideoRecord
+
+LEAVES_ROOT = "path that leaves the root"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a benchmark keeps what. Frames and masks lie in a folder for each video below `frames` and `masks`.
+
+    `classes` are the names in the order of their ids where no `class_file` gives another. `meta` and `expressions` list
+    spellings of one file; the first that exists is read.
+    """
+
+    root: Path
+    frames: Path
+    frame_suffix: str
+    masks: Path
+    meta: tuple[Path, ...]
+    expressions: tuple[Path, ...]
+    class_file: Path
+    classes: tuple[str, ...]
+
+
+def read_layout(layout: Layout) -> VideoCatalog:
+    """The catalog of a benchmark. LayoutError if an index file is missing or broken, or an id leaves the folder."""
+    catalog, leaving = index_layout(layout)
+    if leaving:
+        first = leaving[0]
+        raise LayoutError(f"{first.file}: {first.detail}. Ids must be plain file names; correct the file")
+    return catalog
+
+
+def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
+    """The catalog without ids that leave the root, and those ids; `read_layout` refuses them, the check lists them."""
+    meta_file, expression_file = _first_of(*layout.meta), _first_of(*layout.expressions)
+    meta, sentences = _videos(meta_file), _videos(expression_file)
+    index = _Index(layout, meta_file, expression_file)
+    names = [name for name in sorted(meta) if index.plain(name, meta_file)]
+    videos = [index.video(name, meta[name], sentences.get(name)) for name in names]
+    for name in sorted(set(sentences) - set(meta)):
+        if index.plain(name, expression_file):
+            detail = f"video {name!r} has expressions but no entry in {meta_file.name}"
+            index.warn("id absent from meta", expression_file, detail)
+    catalog = VideoCatalog(
+        name=layout.root.name,
+        root=layout.root,
+        videos=videos,
+        classes=_class_order(layout, videos, index),
+        problems=index.problems,
+        meta_file=meta_file,
+        expression_file=expression_file,
+    )
+    return catalog, index.leaving
+
+
+class _Index:
+    """Turns JSON entries into records and remembers what was odd about them."""
+
+    def __init__(self, layout: Layout, meta_file: Path, expression_file: Path) -> None:
+        self.layout = layout
+        self.meta_file = meta_file
+        self.expression_file = expression_file
+        self.problems: list[Problem] = []
+        self.leaving: list[Problem] = []
+
+    def warn(self, kind: str, file: Path, detail: str) -> None:
+        self.problems.append(Problem(kind, "warning", str(file), detail))
+
+    def plain(self, name: str, file: Path) -> bool:
+        """Is the id one file name? Ids become paths, and "../x" would be read from outside the benchmark."""
+        if name not in ("", ".", "..") and not any(character in name for character in "/\\\0"):
+            return True
+        self.leaving.append(Problem(LEAVES_ROOT, "error", str(file), f"the id {name!r} is not a plain file name"))
+        return False
+
+    def video(self, name: str, entry: Any, sentences: Any) -> VideoRecord:
+        objects = _mapping(_mapping(entry, self.meta_file, name).get("objects", {}), self.meta_file, f"{name}.objects")
+        listed = {key: self._frames(value, self.meta_file, f"{name}.objects.{key}") for key, value in objects.items()}
+        spoken: dict[str, Any] = {} if sentences is None else _mapping(sentences, self.expression_file, name)
+        frames = self._frames(spoken, self.expression_file, name)
+        if not frames:
+            frames = tuple(sorted({frame for names in listed.values() for frame in names or ()}, key=_natural))
+        records = [
+            record
+            for key in sorted(objects, key=_natural)
+            if (record := self._object(name, key, objects[key], listed[key], frames)) is not None
+        ]
+        return VideoRecord(
+            id=name,
+            frames=frames,
+            frame_folder=self.layout.frames / name,
+            mask_folder=self.layout.masks / name,
+            frame_suffix=self.layout.frame_suffix,
+            objects=tuple(records),
+            expressions=self._expressions(name, spoken.get("expressions", {}), {record.id for record in records}),
+        )
+
+    def _frames(self, entry: Any, file: Path, where: str) -> tuple[str, ...] | None:
+        names = _mapping(entry, file, where).get("frames")
+        if names is None:
+            return None
+        if not isinstance(names, list):
+            raise LayoutError(f"{file}: {where}.frames must be a list of frame names, found {_shown(names)}")
+        return tuple(sorted({str(name) for name in names if self.plain(str(name), file)}, key=_natural))
+
+    def _object(
+        self, video: str, key: str, entry: dict[str, Any], listed: tuple[str, ...] | None, frames: tuple[str, ...]
+    ) -> ObjectRecord | None:
+        where = f"object {key!r} of video {video!r}"
+        category = entry.get("category")
+        if not isinstance(category, str) or not category:
+            raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {_shown(category)}")
+        if not (key.isascii() and key.isdecimal() and 0 < int(key) < 256):
+            self.warn("object id is no palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
+            return None
+        if listed is None:
+            self.warn("object without a frame list", self.meta_file, f"{where} is taken to be visible in every frame")
+            listed = frames
+        known = set(frames)
+        visible = tuple(frame for frame in listed if frame in known)
+        if len(visible) < len(listed):
+            lost = [frame for frame in listed if frame not in known]
+            detail = f"{where} lists {lost[:3]}, absent from the video's frames"
+            self.warn("frame outside the video", self.meta_file, detail)
+        if not visible:
+            self.warn("object with no visible frame", self.meta_file, f"{where} can be in no episode")
+        return ObjectRecord(id=key, category=category, frames=visible)
+
+    def _expressions(self, video: str, entries: Any, known: set[str]) -> tuple[Expression, ...]:
+        kept = []
+        entries = _mapping(entries, self.expression_file, f"{video}.expressions")
+        for key in sorted(entries, key=_natural):
+            entry = _mapping(entries[key], self.expression_file, f"{video}.expressions.{key}")
+            text, owner = entry.get("exp"), str(entry.get("obj_id"))
+            where = f"expression {key!r} of video {video!r}"
+            if not isinstance(text, str) or not text.strip():
+                detail = f"{where}: found {_shown(text)}; it is left out"
+                self.warn("expression without words", self.expression_file, detail)
+            elif owner not in known:
+                detail = f"{where} refers to object {owner!r}, but {self.meta_file.name} knows {sorted(known)}"
+                file = str(self.expression_file)
+                self.problems.append(Problem("expression of an unknown object", "error", file, detail))
+            else:
+                kept.append(Expression(id=key, text=text.strip(), object_id=owner))
+        return tuple(kept)
+
+
+def _first_of(*files: Path) -> Path:
+    for file in files:
+        if file.is_file():
+            return file
+    raise LayoutError(f"{' and '.join(map(str, files))}: not found; the layout needs {'one' if files[1:] else 'it'}")
+
+
+def _load(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LayoutError(f"{file}: not readable as JSON ({error}); download or write the file again") from error
+
+
+def _videos(file: Path) -> dict[str, Any]:
+    content = _mapping(_load(file), file, "the file")
+    if "videos" not in content:
+        raise LayoutError(f'{file}: has no "videos"; found the keys {sorted(content)[:5]}')
+    return _mapping(content["videos"], file, "videos")
+
+
+def _mapping(value: Any, file: Path, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise LayoutError(f"{file}: {where} must be a JSON object, found {_shown(value)}")
+    return value
+
+
+def _class_order(layout: Layout, videos: list[VideoRecord], index: _Index) -> tuple[str, ...]:
+    file = layout.class_file
+    if file.is_file():
+        names = _load(file)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise LayoutError(f"{file}: must be a list of class names, found {_shown(names)}")
+        return tuple(names)
+    categories = sorted({record.category for video in videos for record in video.objects})
+    official = sum(name in layout.classes for name in categories)
+    if 2 * official >= len(categories):
+        return layout.classes
+    detail = f"{official} of {len(categories)} categories are official; ids follow the alphabet. Write {file.name}"
+    index.warn("classes without an order", file, detail)
+    return tuple(categories)
+
+
+def _natural(name: str) -> tuple[int, str]:
+    return (int(name), name) if name.isascii() and name.isdecimal() else (1 << 62, name)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

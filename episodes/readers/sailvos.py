@@ -1,0 +1,57 @@
+"""The Mini-Ref-SAIL-VOS folder layout, in two forms: that which the release's code reads, and that which its README shows.
+
+    ROOT/Images/<video>/<frame>.bmp                   (or ROOT/train/JPEGImages/<video>/<frame>.bmp, .jpg or .png)
+    ROOT/Annotations/<video>/<frame>.png              (or ROOT/train/Annotations/...)
+    ROOT/meta.json                                    (or ROOT/train/train.json, ROOT/train/meta.json)
+    ROOT/meta_expressions.json                        (or ROOT/meta_expressions/train/meta_expressions.json)
+
+The JSON files hold what those of Mini-Ref-YouTube-VOS hold.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from episodes.catalog import VideoCatalog
+from episodes.readers.index import Layout, read_layout
+
+SAIL_CLASSES = ("dog", "car", "person")  # ids 1 to 3
+SAIL_FOLDERS = ("mini-SAIL-VOS", "Mini-Ref-SAIL-VOS")  # the release spells its own folder in two ways
+SUFFIXES = (".bmp", ".jpg", ".png")
+
+
+def read_sailvos(root: Path) -> VideoCatalog:
+    """The catalog of a folder of this layout. LayoutError if an index file is missing or broken, or an id leaves it."""
+    return read_layout(sailvos_layout(root))
+
+
+def sailvos_layout(root: Path) -> Layout:
+    """Where a folder of this layout keeps what, in whichever of the two forms it is there."""
+    nested = (root / "train").is_dir()
+    base = root / "train" if nested else root
+    frames = base / ("JPEGImages" if nested else "Images")
+    return Layout(
+        root=root,
+        frames=frames,
+        frame_suffix=_suffix(frames),
+        masks=base / "Annotations",
+        meta=(base / "meta.json", base / "train.json"),
+        expressions=(
+            root / "meta_expressions/train/meta_expressions.json",
+            root / "meta_expressions/meta_expressions.json",
+            root / "meta_expressions.json",
+        )
+        if nested
+        else (root / "meta_expressions.json",),
+        class_file=base / "classes.json",
+        classes=SAIL_CLASSES,
+    )
+
+
+def _suffix(frames: Path) -> str:
+    """How the frames' files end: as the first picture of the first video does; .bmp where there is none."""
+    for video in sorted(frames.iterdir()) if frames.is_dir() else ():
+        for file in sorted(video.iterdir()) if video.is_dir() else ():
+            if file.suffix.lower() in SUFFIXES:
+                return file.suffix
+    return SUFFIXES[0]
