@@ -32,5 +32,9 @@ class CheckpointError(UserError):
     """A checkpoint is absent, damaged, or belongs to another architecture."""
 
 
+class ConversionError(UserError):
+    """Weights are not of the published checkpoint layout, or do not fit the model."""
+
+
 class TrainingError(UserError):
     """Training cannot go on, for example because a loss is not finite."""

@@ -107,6 +107,11 @@ def load_checkpoint(
     return extra
 
 
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The head's tensors in a checkpoint. Raises CheckpointError where they are absent or damaged."""
+    return _read_tensors(folder, _MODEL, read_state(folder))
+
+
 def read_state(folder: Path) -> dict[str, Any]:
     """The state.json of a checkpoint: `step`, `score`, `architecture`, `extra` and the rest. Raises CheckpointError."""
     path = folder / _STATE

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from episodes.errors import CheckpointError, UserError
+from episodes.errors import CheckpointError, ConfigError, UserError
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
@@ -147,6 +147,29 @@ def _config(options: argparse.Namespace) -> int:
     from fewshot.config import load_config, to_yaml
 
     print(to_yaml(load_config(options.experiment, options.overrides)), end="")
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from fewshot.config import load_config
+    from fewshot.conversion import MODEL, convert, table
+
+    if options.experiment is None and options.overrides:
+        raise ConfigError(f"{' '.join(options.overrides)} changes an experiment; name it with --experiment EXP.")
+    model = None if options.experiment is None else load_config(options.experiment, options.overrides).model
+    conversion = convert(options.source, options.out, model, options.reinitialise)
+    print(table(conversion))
+    if (options.out / "text_encoder").is_dir():
+        print(f"Its RoBERTa is of no published size: put its tokenizer's files into {options.out / 'text_encoder'}")
+    print(f"Next: an experiment with {options.out / MODEL} in `extends` and initial_weights: {options.out}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from fewshot.export import export, table
+
+    _start_logging()
+    print(table(export(options.source, options.out)))
     return 0
 
 
@@ -297,6 +320,38 @@ def _parser() -> argparse.ArgumentParser:
         commands, "bench", _bench, "time J and F against a plain implementation of the definition", "bench --frames 60"
     )
     bench.add_argument("--frames", type=int, default=60, help="pairs of masks (default: 60)")
+
+    convert = _command(
+        commands,
+        "convert",
+        _convert,
+        "turn a published checkpoint into initial weights",
+        "convert referformer.pth weights/referformer --reinitialise decoder.class_embed",
+    )
+    convert.add_argument("source", type=Path, metavar="IN", help="CMA's or ReferFormer's .pth or .safetensors file")
+    convert.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
+    convert.add_argument(
+        "--experiment", type=Path, metavar="EXP", help="fit to this experiment's model (default: the checkpoint's own)"
+    )
+    _override_argument(convert)
+    convert.add_argument(
+        "--reinitialise",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PREFIX",
+        help="parts of the head that take no value from the file, e.g. decoder.class_embed",
+    )
+
+    export = _command(
+        commands,
+        "export",
+        _export,
+        "write weights in the published checkpoint layout",
+        "export runs/published cma.pth",
+    )
+    export.add_argument("source", type=Path, metavar="RUN_OR_WEIGHTS", help="run folder, or a folder of `convert`")
+    export.add_argument("out", type=Path, metavar="OUT", help=".pth or .safetensors file; must not exist yet")
     return parser
 
 

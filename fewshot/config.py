@@ -100,7 +100,7 @@ class LearnerConfig(Section):
 class TrainConfig(Section):
     """Meta-training on the base classes."""
 
-    steps: int = Field(1000, ge=1, description="Optimiser steps.")
+    steps: int = Field(1000, ge=0, description="Optimiser steps; 0 keeps the initial weights, to evaluate them.")
     batch_episodes: int = Field(8, ge=1, description="Episodes of one step, over all processes together.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(5e-4, ge=0, description="Weight decay of AdamW; biases and norms have none.")
@@ -192,6 +192,10 @@ class ExperimentConfig(Section):
     data: DataConfig = Field(description="The benchmark.")
     episodes: EpisodesConfig = Field(EpisodesConfig(), description="Training episodes.")
     model: ModelConfig = Field(ModelConfig(), description="The network.")
+    initial_weights: Path | None = Field(
+        None,
+        description="Folder that `run.py convert` wrote, or a run folder (last checkpoint); null draws them by seed.",
+    )
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Evaluation on the novel classes.")

@@ -17,6 +17,7 @@ from episodes.errors import ReadError
 from episodes.readers import read_benchmark
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore, encoder_fingerprint
+from fewshot.initial_weights import read_initial_weights
 from fewshot.randomness import INITIAL_WEIGHTS, torch_randomness
 from models.network import FewShotRVOS
 
@@ -24,9 +25,15 @@ log = logging.getLogger(__name__)
 
 
 def build_network(config: ExperimentConfig) -> FewShotRVOS:
-    """The network with initial weights that depend on the experiment's seed alone."""
+    """The network with its initial weights: those that the experiment names, all others by its seed alone."""
+    given = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
+    model = config.model
+    if given is not None and given.encoders is not None:
+        model = model.model_copy(update={"pretrained": False})  # nothing is downloaded to be replaced at once
     with torch_randomness(config.seed, INITIAL_WEIGHTS):
-        network = FewShotRVOS(config.model)
+        network = FewShotRVOS(model)
+    if given is not None:
+        given.put_into(network)
     network.head.scope(config.learner.scope)  # a wrong name is refused before training, not at the evaluation after it
     return network
 

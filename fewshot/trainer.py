@@ -152,13 +152,17 @@ class Trainer:
     def run(self) -> Path:
         start = self._resume()
         steps = self.config.train.steps
+        if steps == 0:  # nothing to train: the initial weights are what the run has
+            if latest(self.run_folder) is None:
+                self._record_start(0)
+                self._save(0, None)
+            self.accelerator.wait_for_everyone()
         if start >= steps:
             log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
             found = latest(self.run_folder)
             assert found is not None
             return found
-        if self.rank == 0:
-            write_meta(self.run_folder, seed=self.config.seed, step=start)
+        self._record_start(start)
         done, score = start, None
         with (
             RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog,
@@ -188,6 +192,10 @@ class Trainer:
         found = latest(self.run_folder)
         assert found is not None
         return found
+
+    def _record_start(self, step: int) -> None:
+        if self.rank == 0:
+            write_meta(self.run_folder, seed=self.config.seed, step=step)
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.config.train.steps or (every > 0 and done % every == 0)

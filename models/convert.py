@@ -1,101 +1,207 @@
-"""Names of the published checkpoint layout -> ours. In-memory mapping of state dicts, strict in both directions."""
+"""State dicts of the published checkpoint layout <-> ours. In memory, strict, and every entry is accounted for."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-# Prefix of the published layout -> ours; the first that fits wins. Names behind it are the same, but for PARTS.
-PREFIXES = {
-    "backbone.0.body.": "trunk.image.model.",
-    "text_encoder.": "trunk.text.model.",
-    "resizer.fc.": "head.project_text.linear.",
-    "resizer.layer_norm.": "head.project_text.norm.",
-    "fusion_module.multihead_attn.": "head.fusion.attention.",
-    "support_qkv.": "head.affinity.support_qkv.",
-    "query_qkv.": "head.affinity.query_qkv.",
-    "conv_q.": "head.affinity.point.",
-    "layer_norm.": "head.affinity.norm.",
-    "transformer.level_embed": "head.encoder.level_embed",
-    "transformer.encoder.": "head.encoder.",
-    "transformer.reference_points.": "head.decoder.queries.reference_points.",
-    "transformer.decoder.query_scale.": "head.decoder.queries.query_scale.",
-    "transformer.decoder.ref_point_head.": "head.decoder.queries.ref_point_head.",
-    "transformer.decoder.": "head.decoder.",
-    "query_embed.": "head.decoder.queries.query_embed.",
-    "tgt_embed.": "head.decoder.queries.tgt_embed.",
-    "refpoint_embed.": "head.decoder.queries.refpoint_embed.",
-    "class_embed.": "head.decoder.class_embed.",
-    "bbox_embed.": "head.decoder.bbox_embed.",
-    "controller.": "head.dynamic.controller.",
-    "pixel_decoder.mask_features.": "head.fpn.mask_features.",
-    **{f"input_proj.{level}.": f"head.project.{8 * 2**level}." for level in range(4)},
-    **{f"pixel_decoder.adapter_{n}.norm.": f"head.fpn.stages.{2 ** (n + 1)}.adapter.1." for n in range(1, 5)},
-    **{f"pixel_decoder.adapter_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.adapter.0." for n in range(1, 5)},
-    **{f"pixel_decoder.layer_{n}.norm.": f"head.fpn.stages.{2 ** (n + 1)}.layer.1." for n in range(1, 5)},
-    **{f"pixel_decoder.layer_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.layer.0." for n in range(1, 5)},
-    **{f"pixel_decoder.cross_attn_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.block." for n in range(1, 5)},
+from episodes.errors import ConversionError
+from models.published_names import our_name, published_names
+
+__all__ = ["Conversion", "Export", "from_published", "our_name", "to_published"]
+
+AFFINITY = "head.affinity."
+QUERY_FORMS = (
+    ("head.decoder.queries.query_embed.", "head.decoder.queries.reference_points."),
+    (
+        "head.decoder.queries.tgt_embed.",
+        "head.decoder.queries.refpoint_embed.",
+        "head.decoder.queries.ref_point_head.",
+        "head.decoder.queries.query_scale.",
+    ),
+)
+# Parts that a variant of ours may lack: what the checkpoint has for them is carried along.
+OPTIONAL = {
+    **{
+        f"{AFFINITY}{part}.": "this variant of the affinity has no such part"
+        for part in ("query_qkv", "support_qkv", "point", "norm")
+    },
+    **{f"head.fpn.stages.{stride}.block.": f"no vision-language block at stride {stride}" for stride in (4, 8, 16, 32)},
+    "head.decoder.": "this mask head has no object queries",
+    "head.dynamic.": "this mask head has no object queries",
 }
-PARTS = {"linear1": "ffn.linear1", "linear2": "ffn.linear2", "Key": "key", "Value": "value"}
-
-
-class ConversionError(ValueError):
-    """A state dict that is not of the published layout, or not of this model's shape."""
+OURS_ALONE = ("head.prior.", "head.word_prior.", "head.prior_gate.", "head.residual_scale", "head.dense.")
+CONSTANTS = ("num_batches_tracked", "position_ids", "token_type_ids")  # buffers that no value depends on
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """state: our names; renamed: published name -> ours; dropped: published names that this variant has no use for."""
+    """What became of each entry.
+
+    state: our name -> value, for every entry that has a place; renamed: published name -> ours; carried: published
+    name -> why this model has no place for it; left: our name -> why the model keeps its initial value.
+    """
 
     state: dict[str, Tensor]
     renamed: dict[str, str]
-    dropped: tuple[str, ...]
+    carried: dict[str, str]
+    left: dict[str, str]
 
 
-def our_name(published: str) -> str:
-    """Our name of one published parameter or buffer; ConversionError for a name outside the layout."""
-    for prefix, ours in PREFIXES.items():
-        if published.startswith(prefix):
-            rest = published.removeprefix(prefix)
-            if not ours.startswith("trunk."):
-                rest = ".".join(PARTS.get(part, part) for part in rest.split("."))
-            return ours + rest
-    raise ConversionError(f"{published!r} is no name of the published checkpoint layout")
-
-
-def from_published(published: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Conversion:
-    """Published state dict -> a full state dict for a model whose present one is `own`.
-
-    Batch counters, which frozen norms do not carry, keep their value in `own`. Raises ConversionError where a name
-    is unknown, a shape differs, tied values disagree, or one of our parameters gets no value. Published affinity
-    weights that a variant (`base`, `self`) never reads are dropped and listed.
+@dataclass(frozen=True)
+class Export:
+    """state: published name -> value; renamed: published name -> ours; carried: published names that came along;
+    superseded: carried names that a trained part of ours has replaced.
     """
+
+    state: dict[str, Tensor]
+    renamed: dict[str, str]
+    carried: tuple[str, ...]
+    superseded: tuple[str, ...]
+
+
+def from_published(
+    published: Mapping[str, Tensor], own: Mapping[str, Tensor], reinitialise: Sequence[str] = ()
+) -> Conversion:
+    """Published state dict -> values for a model whose state dict is `own`, of which only names and shapes count.
+
+    reinitialise: parts of the head (as in `decoder.class_embed`) that take no value from the checkpoint. Raises one
+    ConversionError that lists every name that is unknown, every shape that differs, tied values that disagree, and
+    parameters of ours that would get no value.
+    """
+    faults = _unknown_parts(own, reinitialise)
+    places, unknown = _places(published)
+    faults += unknown
     state: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}
-    dropped: list[str] = []
-    for name, value in published.items():
-        ours = our_name(name)
-        if ours not in own:
-            if not ours.startswith("head.affinity.") and not name.endswith(("position_ids", "token_type_ids")):
-                raise ConversionError(f"{name!r} would be {ours!r}, which this model does not have")
-            dropped.append(name)
-            continue
-        if value.shape != own[ours].shape:
-            raise ConversionError(
-                f"{name!r} has shape {tuple(value.shape)}, but {ours!r} of this model has {tuple(own[ours].shape)}"
-            )
-        if ours in state and not bool((state[ours] == value).all()):
-            raise ConversionError(f"{name!r} and its twin disagree, both are {ours!r}")
-        state[ours] = value
-        renamed[name] = ours
-    missing = [name for name in own if name not in state and not _keeps_own(name)]
-    if missing:
-        raise ConversionError(f"{len(missing)} parameters get no value, such as {missing[:3]}")
-    return Conversion({**{name: own[name] for name in own if _keeps_own(name)}, **state}, renamed, tuple(dropped))
+    carried: dict[str, str] = {}
+    left: dict[str, str] = {}
+    for name, ours in places.items():
+        value = published[name]
+        reason = _no_place(ours, own)
+        if ours in own and _under(ours, reinitialise):
+            carried[name] = left[ours] = "re-initialised, as asked"
+        elif ours in own and (classes := _other_class_count(ours, value, own[ours])):
+            carried[name] = left[ours] = classes
+        elif reason:
+            carried[name] = reason
+        elif ours not in own:
+            faults.append(f"{name!r} would be {ours!r}, which this model does not have")
+        elif value.shape != own[ours].shape:
+            faults.append(f"{name!r} has shape {tuple(value.shape)}, but {ours!r} has {tuple(own[ours].shape)}")
+        elif ours in state and not torch.equal(state[ours], value):
+            faults.append(f"{name!r} and its twin disagree, both are {ours!r}")
+        else:
+            state[ours] = value
+            renamed[name] = ours
+    found = set(places.values())
+    for ours in own:
+        if ours not in found:
+            why = _may_be_left(ours, found, reinitialise)
+            if why:
+                left[ours] = why
+            else:
+                faults.append(f"{ours!r} gets no value: the checkpoint has no {' or '.join(_sought(ours))}")
+    if faults:
+        raise ConversionError(f"The checkpoint does not fit this model, {len(faults)} faults: {'; '.join(faults)}")
+    return Conversion(state, renamed, carried, left)
 
 
-def _keeps_own(name: str) -> bool:
-    return re.search(r"(num_batches_tracked|position_ids|token_type_ids)$", name) is not None
+def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> Export:
+    """Our state dict, and what was carried along -> the published layout, all aliases written.
+
+    A carried entry gives way to a value of ours. Raises one ConversionError that lists every name of ours for which
+    the published layout has no place.
+    """
+    renamed: dict[str, str] = {}
+    homeless = []
+    for ours in state:
+        try:
+            renamed |= dict.fromkeys(published_names(ours), ours)
+        except ConversionError:
+            homeless.append(ours)
+    if homeless:
+        raise ConversionError(
+            f"The published checkpoint layout has no place for {len(homeless)} parts of this model: "
+            f"{', '.join(homeless)}. It holds the models of configs/model/published.yaml, with a ResNet-50 or "
+            "ResNet-101 and a RoBERTa"
+        )
+    values = {name: state[ours] for name, ours in renamed.items()}
+    superseded = tuple(name for name in carried if name in values)
+    kept = {name: value for name, value in carried.items() if name not in values}
+    return Export({**values, **kept}, renamed, tuple(kept), superseded)
+
+
+# --------------------------------------------------------------------------- rules
+
+
+def _places(published: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Published name -> ours, and a sentence for every name that is outside the layout."""
+    places, faults = {}, []
+    for name in published:
+        try:
+            places[name] = our_name(name)
+        except ConversionError as error:
+            faults.append(str(error))
+    return places, faults
+
+
+def _under(ours: str, parts: Sequence[str]) -> bool:
+    return any(f"{ours}.".startswith(f"head.{part}.") for part in parts)
+
+
+def _unknown_parts(own: Mapping[str, Tensor], parts: Sequence[str]) -> list[str]:
+    missing = [part for part in parts if not any(_under(ours, (part,)) for ours in own)]
+    return [f"the head has no part {part!r} to re-initialise" for part in missing]
+
+
+def _other_class_count(ours: str, value: Tensor, own: Tensor) -> str | None:
+    """Why a class head has no place: it scores other classes. None where the class count fits or more differs."""
+    if not ours.startswith("head.decoder.class_embed.") or value.ndim != own.ndim or value.ndim == 0:
+        return None
+    if value.shape[0] == own.shape[0] or value.shape[1:] != own.shape[1:]:
+        return None
+    return f"class head of {value.shape[0]} classes, this model has {own.shape[0]}"
+
+
+def _no_place(ours: str, own: Mapping[str, Tensor]) -> str | None:
+    """Why an entry is carried along although it has no place; None where it has one, or nobody knows it."""
+    if ours.endswith(CONSTANTS) and ours not in own:
+        return "a constant that the encoder makes itself"
+    for form in QUERY_FORMS:
+        if ours.startswith(form) and any(name.startswith("head.decoder.") for name in own) and not _has(own, form):
+            return "object queries of the other form (text-conditioned or DAB)"
+    for part, reason in OPTIONAL.items():
+        if ours.startswith(part) and not _has(own, (part,)):
+            return reason
+    return None
+
+
+def _may_be_left(ours: str, found: set[str], reinitialise: Sequence[str]) -> str | None:
+    """Why one of our parameters may stay at its initial value; None where the checkpoint ought to have it."""
+    if _under(ours, reinitialise):
+        return "re-initialised, as asked"
+    if ours.endswith(CONSTANTS):
+        return "a counter or constant that frozen encoders do not carry"
+    if ours.startswith(OURS_ALONE):
+        return "ours alone: the published network has no such part"
+    if ours.startswith(AFFINITY) and not _has(found, (AFFINITY,)):
+        return "the checkpoint has no affinity"
+    for form, other in (QUERY_FORMS, QUERY_FORMS[::-1]):
+        if ours.startswith(form) and not _has(found, form) and _has(found, other):
+            return "the checkpoint's object queries are of the other form (text-conditioned or DAB)"
+    return None
+
+
+def _has(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
+    return any(name.startswith(prefixes) for name in names)
+
+
+def _sought(ours: str) -> tuple[str, ...]:
+    try:
+        return published_names(ours)
+    except ConversionError:
+        return ("part like it",)

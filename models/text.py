@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from episodes.errors import WeightsError
@@ -28,19 +28,20 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.name = name
         self.dropout = dropout
-        source = str(packaged_weights(MINILM).parent) if name == "package:minilm" else name
+        source = _source(name)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
+            # Of a folder without a tokenizer's files transformers makes one that knows no word, and says nothing.
+            if set(self.tokenizer.get_vocab()) <= set(self.tokenizer.all_special_tokens):
+                raise OSError("its tokenizer has no vocabulary, so the tokenizer's files are missing")
             if pretrained:
                 transformers_logging.disable_progress_bar()  # loading takes a fraction of a second
                 self.model = AutoModel.from_pretrained(source, attn_implementation="eager")
             else:
-                self.model = AutoModel.from_config(AutoConfig.from_pretrained(source))
+                config = AutoConfig.from_pretrained(source)
+                self.model = AutoModel.from_config(config, attn_implementation="eager")
         except (OSError, ValueError) as error:
-            raise WeightsError(
-                f"text_encoder {name!r} cannot be loaded: {error}. Give a transformers name (with a connection), a "
-                "local folder that save_pretrained wrote, or package:minilm"
-            ) from error
+            raise _unloadable(name, error) from error
         self.dim = int(self.model.config.hidden_size)
         self.pool = "mean" if name == "package:minilm" else "pooler"
         self._answers: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = OrderedDict()
@@ -78,3 +79,23 @@ class TextEncoder(nn.Module):
         """A move to another device or type forgets what was encoded there."""
         self._answers.clear()
         return super()._apply(fn, recurse)
+
+
+def load_text_config(name: str) -> PretrainedConfig:
+    """Sizes of a text encoder by its name, without its weights. Raises WeightsError where it is nowhere to be found."""
+    try:
+        return AutoConfig.from_pretrained(_source(name))
+    except (OSError, ValueError) as error:
+        raise _unloadable(name, error) from error
+
+
+def _source(name: str) -> str:
+    return str(packaged_weights(MINILM).parent) if name == "package:minilm" else name
+
+
+def _unloadable(name: str, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"text_encoder {name!r} cannot be loaded: {error}. Give a transformers name, whose tokenizer and config come "
+        "over a connection or from transformers' cache, a local folder that save_pretrained wrote for model and "
+        "tokenizer, or package:minilm"
+    )

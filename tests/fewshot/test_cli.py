@@ -17,7 +17,10 @@ from fewshot.config import load_config
 from fewshot.run_folder import is_evaluated, mark_evaluated, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = (("run",), ("train",), ("evaluate",), ("data", "glyphs"), ("data", "check"), ("episodes",), ("config",))
+COMMANDS = (
+    *(("run",), ("train",), ("evaluate",), ("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
+    *(("convert",), ("export",)),
+)
 TINY = ("size=48", "frames=2", "videos_per_class=2")
 
 
@@ -117,7 +120,7 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
     [
         (("config", "none.yaml"), ("Cannot read", "none.yaml")),
         (("config", "small.yaml", "train.stepz=1"), ("'train.stepz'", "'train.steps'")),
-        (("train", "small.yaml", "train.steps=0"), ("train.steps",)),
+        (("train", "small.yaml", "train.steps=-1"), ("train.steps",)),
         (("evaluate", "nowhere"), ("nowhere is no run folder",)),
         (("data", "glyphs", "out", "sede=1"), ("'sede'", "'seed'")),
         (("data", "glyphs", "small.yaml"), ("small.yaml",)),

@@ -1,0 +1,128 @@
+"""Which model a published checkpoint is of, read off the names and shapes of its entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+from transformers import AutoModel, PretrainedConfig, RobertaConfig
+
+from episodes.errors import ConversionError
+from models.backbone import ImageEncoder
+from models.config import AffinityConfig, MaskConfig, ModelConfig
+from models.network import Head
+
+# Published: every model has 8 attention heads (shapes do not tell), and every RoBERTa heads of width 64.
+HEADS, TEXT_HEAD_WIDTH = 8, 64
+# Blocks of the four stages -> timm's name (He et al. 2016, table 1).
+IMAGE_ENCODERS = {(3, 4, 6, 3): "resnet50", (3, 4, 23, 3): "resnet101"}
+# Vocabulary, width, layers, feed-forward width, positions (two more than tokens) -> transformers' name.
+TEXT_ENCODERS = {(50265, 768, 12, 3072, 514): "roberta-base", (50265, 1024, 24, 4096, 514): "roberta-large"}
+
+
+def recognise(published: Mapping[str, Tensor], text_encoder: str) -> ModelConfig:
+    """The model section that fits: sizes from the shapes, all choices as published; only these values are set.
+
+    A checkpoint with affinity weights is taken for the whole method, stages [self, cross]: those of its variants have
+    the same entries. One without any (ReferFormer) becomes the variant that has none, stages []. Raises
+    ConversionError where the entries that tell the sizes are absent.
+    """
+    dab = "tgt_embed.weight" in published
+    levels = _size(published, "transformer.level_embed", 0)
+    points = _size(published, "transformer.decoder.layers.0.cross_attn.attention_weights.weight", 0) // (HEADS * levels)
+    try:
+        return ModelConfig(
+            image_encoder=recognise_image_encoder(published),
+            text_encoder=text_encoder,
+            hidden=_size(published, "resizer.fc.weight", 0),
+            heads=HEADS,
+            ffn=_size(published, "transformer.decoder.layers.0.linear1.weight", 0),
+            levels=tuple(8 * 2**level for level in range(levels)),
+            points=points,
+            encoder_layers=_count(published, "transformer.encoder.layers."),
+            decoder_layers=_count(published, "transformer.decoder.layers."),
+            queries=_size(published, "tgt_embed.weight" if dab else "query_embed.weight", 0),
+            query_mode="dab" if dab else "text",
+            fusion="multiply",
+            spacetime=False,
+            word_prior=False,
+            affinity=AffinityConfig(
+                stages=("self", "cross") if "query_qkv.query.weight" in published else (),
+                support_frames="middle",
+                background="keep",
+                align_masks=False,
+                pretransform=True,
+                prior=False,
+            ),
+            mask=MaskConfig(
+                head="query",
+                fine_width=_size(published, "pixel_decoder.adapter_1.weight", 0),
+                mask_dim=_size(published, "pixel_decoder.mask_features.weight", 0),
+                vl_strides=(4, 8, 16, 32),
+            ),
+        )
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConversionError(f"the checkpoint's shapes are of no model that we can build: {faults}") from error
+
+
+def recognise_image_encoder(published: Mapping[str, Tensor]) -> str:
+    """timm's name of the image encoder; ConversionError where it is neither of the two ResNets."""
+    blocks = tuple(_count(published, f"backbone.0.body.layer{stage}.") for stage in range(1, 5))
+    if blocks not in IMAGE_ENCODERS or "backbone.0.body.layer1.0.conv3.weight" not in published:
+        raise ConversionError(
+            f"the image encoder of the checkpoint is neither a ResNet-50 nor a ResNet-101: its stages "
+            f"backbone.0.body.layer1 to 4 have {list(blocks)} blocks, wanted {' or '.join(map(str, IMAGE_ENCODERS))}"
+        )
+    return IMAGE_ENCODERS[blocks]
+
+
+def recognise_text_encoder(published: Mapping[str, Tensor]) -> RobertaConfig:
+    """The RoBERTa that the checkpoint holds; numbers that no shape tells are those of the published RoBERTa."""
+    hidden = _size(published, "text_encoder.embeddings.word_embeddings.weight", 1)
+    return RobertaConfig(
+        vocab_size=_size(published, "text_encoder.embeddings.word_embeddings.weight", 0),
+        hidden_size=hidden,
+        num_hidden_layers=_count(published, "text_encoder.encoder.layer."),
+        num_attention_heads=max(1, hidden // TEXT_HEAD_WIDTH),
+        intermediate_size=_size(published, "text_encoder.encoder.layer.0.intermediate.dense.weight", 0),
+        max_position_embeddings=_size(published, "text_encoder.embeddings.position_embeddings.weight", 0),
+        type_vocab_size=_size(published, "text_encoder.embeddings.token_type_embeddings.weight", 0),
+        layer_norm_eps=1e-5,
+    )
+
+
+def text_encoder_sizes(config: PretrainedConfig) -> tuple[int, int, int, int, int]:
+    """Vocabulary, width, layers, feed-forward width, positions."""
+    sizes = (config.vocab_size, config.hidden_size, config.num_hidden_layers, config.intermediate_size)
+    return (*sizes, config.max_position_embeddings)
+
+
+def text_encoder_name(config: PretrainedConfig) -> str | None:
+    """transformers' name of a text encoder of these sizes; None where no published RoBERTa has them."""
+    return TEXT_ENCODERS.get(text_encoder_sizes(config))
+
+
+def empty_state(model: ModelConfig, text: PretrainedConfig) -> dict[str, Tensor]:
+    """Names and shapes of a FewShotRVOS with this text encoder, as tensors without memory. Nothing is downloaded."""
+    with torch.device("meta"):
+        image = ImageEncoder(model.image_encoder, pretrained=False)
+        head = Head(model, image.channels, text.hidden_size)
+        parts = {"trunk.image.model.": image.model, "trunk.text.model.": AutoModel.from_config(text), "head.": head}
+    return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
+
+
+def _count(published: Mapping[str, Tensor], prefix: str) -> int:
+    """Number of different parts right behind the prefix."""
+    return len({name.removeprefix(prefix).split(".")[0] for name in published if name.startswith(prefix)})
+
+
+def _size(published: Mapping[str, Tensor], name: str, axis: int) -> int:
+    if name not in published or published[name].ndim <= axis:
+        raise ConversionError(
+            f"this is no checkpoint of CMA or ReferFormer: it has no {name!r} with {axis + 1} or more axes. "
+            f"Its {len(published)} entries begin with {', '.join(list(published)[:3])}"
+        )
+    return int(published[name].shape[axis])
