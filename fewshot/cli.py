@@ -300,7 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs)
     check = _command(kinds, "check", _data_check, "list every problem of a benchmark", "data check data/glyphs --json")
-    check.add_argument("root", type=Path, metavar="ROOT", help="folder of Mini-Ref-YouTube-VOS or Mini-Ref-SAIL-VOS layout")
+    check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     episodes = _command(

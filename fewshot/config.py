@@ -35,7 +35,7 @@ class DataConfig(Section):
     """Which benchmark, and how its pictures are prepared."""
 
     root: Path = Field(
-        description="Folder of the benchmark, relative to the working folder; docs/data.md says which layouts are known."
+        description="Folder of the benchmark, relative to the working folder; docs/data.md lists the known layouts."
     )
     group: int = Field(
         1, ge=1, le=4, description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1."

@@ -1,4 +1,4 @@
-"""A benchmark in the Mini-Ref-YouTube-VOS layout, written in milliseconds, for the tests of every layer.
+"""A benchmark in each official layout, written in milliseconds, for the tests of every layer.
 
 A class is a shape, so that a model can tell classes apart by their pictures. Each video holds two classes whose ids are
 equal modulo 4 (both base or both novel in every group), with `objects_per_class` differently coloured objects of each.
@@ -7,6 +7,8 @@ equal modulo 4 (both base or both novel in every group), with `objects_per_class
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,41 @@ SHAPES = ("disc", "square", "triangle", "cross", "ring", "bar", "diamond", "stri
 COLOURS = {"red": (220, 40, 40), "blue": (40, 70, 220), "green": (40, 190, 70), "yellow": (230, 210, 40)}
 
 
+@dataclass(frozen=True)
+class Form:
+    """Where a layout keeps what, below the root."""
+
+    frames: str
+    suffix: str
+    masks: str
+    meta: str
+    expressions: str
+
+
+FORMS = {
+    "ytvos": Form(
+        "train/JPEGImages",
+        ".jpg",
+        "train/Annotations",
+        "train/meta.json",
+        "meta_expressions/train/meta_expressions.json",
+    ),
+    "sailvos": Form("Images", ".bmp", "Annotations", "meta.json", "meta_expressions.json"),
+    "sailvos-readme": Form(
+        "train/JPEGImages",
+        ".bmp",
+        "train/Annotations",
+        "train/train.json",
+        "meta_expressions/train/meta_expressions.json",
+    ),
+}
+
+
 def write_tiny_benchmark(
     root: Path,
     *,
+    layout: str = "ytvos",
+    names: Sequence[str] | None = None,
     classes: int = 8,
     videos_per_class: int = 4,
     frames: int = 4,
@@ -29,10 +63,14 @@ def write_tiny_benchmark(
     """Writes pictures, masks and JSON files under `root` and returns it. `size`: a side, or (height, width) in pixels.
 
     Every class is in `videos_per_class` videos. Each object has two sentences: by colour ("the red disc") and by the
-    half in which it stays ("a disc on the left").
+    half in which it stays ("a disc on the left"). `names`: what the classes are called, in place of their shapes; no
+    class list is written then, as in the official sets.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    names = [SHAPES[i] if i < len(SHAPES) else f"{SHAPES[i % len(SHAPES)]}_{i // len(SHAPES)}" for i in range(classes)]
+    form, listed_classes = FORMS[layout], names is None
+    if names is None:
+        names = [f"{SHAPES[i % len(SHAPES)]}_{i // len(SHAPES)}".removesuffix("_0") for i in range(classes)]
+    classes = len(names)
     rng = np.random.default_rng([seed, classes, videos_per_class])
     meta: dict[str, dict] = {}
     sentences: dict[str, dict] = {}
@@ -40,14 +78,15 @@ def write_tiny_benchmark(
         for number in range(videos_per_class):
             video = f"{names[pair[0]]}-{names[pair[1]]}-{number:02d}"
             scene = _scene(rng, pair, names, objects_per_class)
-            _write_video(root, video, scene, rng, frames, (height, width))
+            _write_video(root, form, video, scene, rng, frames, (height, width))
             listed = [f"{5 * frame:05d}" for frame in range(frames)]
             records = {str(i + 1): {"category": item["name"], "frames": listed} for i, item in enumerate(scene)}
             meta[video] = {"objects": records}
             sentences[video] = {"frames": listed, "expressions": _expressions(scene)}
-    _write_json(root / "train/meta.json", {"videos": meta})
-    _write_json(root / "train/classes.json", names)
-    _write_json(root / "meta_expressions/train/meta_expressions.json", {"videos": sentences})
+    _write_json(root / form.meta, {"videos": meta})
+    if listed_classes:
+        _write_json((root / form.meta).with_name("classes.json"), names)
+    _write_json(root / form.expressions, {"videos": sentences})
     return root
 
 
@@ -61,7 +100,7 @@ def _pairs(classes: int) -> list[tuple[int, int]]:
     return pairs
 
 
-def _scene(rng: np.random.Generator, pair: tuple[int, int], names: list[str], objects_per_class: int) -> list[dict]:
+def _scene(rng: np.random.Generator, pair: tuple[int, int], names: Sequence[str], objects_per_class: int) -> list[dict]:
     """Objects in a grid without overlap: one row for each object of a class, classes in drawn columns."""
     scene = []
     for row in range(objects_per_class):
@@ -76,10 +115,10 @@ def _scene(rng: np.random.Generator, pair: tuple[int, int], names: list[str], ob
 
 
 def _write_video(
-    root: Path, video: str, scene: list[dict], rng: np.random.Generator, frames: int, size: tuple[int, int]
+    root: Path, form: Form, video: str, scene: list[dict], rng: np.random.Generator, frames: int, size: tuple[int, int]
 ) -> None:
     height, width = size
-    pictures, masks = root / "train/JPEGImages" / video, root / "train/Annotations" / video
+    pictures, masks = root / form.frames / video, root / form.masks / video
     pictures.mkdir(parents=True)
     masks.mkdir(parents=True)
     y, x = np.mgrid[:height, :width]
@@ -93,7 +132,7 @@ def _write_video(
             inside = _shape(item["shape"], (y - centre[0] * height) / radius, (x - centre[1] * width) / radius)
             picture[inside] = COLOURS[item["colour"]]
             ids[inside] = position + 1
-        Image.fromarray(picture).save(pictures / f"{5 * frame:05d}.jpg", quality=95)
+        Image.fromarray(picture).save(pictures / f"{5 * frame:05d}{form.suffix}", quality=95)
         _save_palette(Image.fromarray(ids), masks / f"{5 * frame:05d}.png")
 
 

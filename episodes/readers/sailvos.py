@@ -1,4 +1,4 @@
-"""The Mini-Ref-SAIL-VOS folder layout, in two forms: that which the release's code reads, and that which its README shows.
+"""The Mini-Ref-SAIL-VOS folder layout in two forms: what the release's code reads, and what its README shows.
 
     ROOT/Images/<video>/<frame>.bmp                   (or ROOT/train/JPEGImages/<video>/<frame>.bmp, .jpg or .png)
     ROOT/Annotations/<video>/<frame>.png              (or ROOT/train/Annotations/...)
