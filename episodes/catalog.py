@@ -6,7 +6,7 @@ Group g (1..4) tests the classes whose id (1-based position in `classes`) satisf
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,7 @@ from episodes.errors import LayoutError
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
 GROUPS = (1, 2, 3, 4)
+Side = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class VideoCatalog:
     """All videos of a benchmark, indexed by class. Holds names only: nothing is decoded here.
 
     `problems` is what reader and catalog met without being stopped by it, with the index file; `notes` says the
-    same in a few sentences.
+    same in a few sentences. `splits`: the videos to which training or testing of a group is confined.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class VideoCatalog:
         problems: Sequence[Problem] = (),
         meta_file: Path | None = None,
         expression_file: Path | None = None,
+        splits: Mapping[tuple[int, Side], frozenset[str]] | None = None,
     ) -> None:
         if len(set(classes)) != len(classes):
             twice = sorted(name for name, count in Counter(classes).items() if count > 1)
@@ -60,6 +62,8 @@ class VideoCatalog:
                 found[category].append(video)
         self._videos_of = {category: tuple(ids) for category, ids in found.items()}
         self.absent_classes = tuple(category for category in self.classes if not self._videos_of[category])
+        self.splits = dict(splits or {})
+        self._meta_file, self._expression_file = meta_file, expression_file
         self.problems = (*problems, *self._own_problems(str(meta_file or root), str(expression_file or root)))
         self.notes = summarise(self.problems)
 
@@ -95,6 +99,21 @@ class VideoCatalog:
             video
             for video in self.videos_of(category)
             if not any(record.category in novel for record in self.videos[video].objects)
+        )
+
+    def part(self, group: int, side: Side) -> VideoCatalog:
+        """What training (`train`) or evaluation (`test`) of the group may see: all, or the videos of its split."""
+        _require_group(group)
+        if (group, side) not in self.splits:
+            return self
+        kept = [record for name, record in self.videos.items() if name in self.splits[group, side]]
+        return VideoCatalog(
+            name=self.name,
+            root=self.root,
+            videos=kept,
+            classes=self.classes,
+            meta_file=self._meta_file,
+            expression_file=self._expression_file,
         )
 
     def referable(self, video: str, category: str) -> tuple[tuple[ObjectRecord, Expression], ...]:

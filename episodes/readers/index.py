@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from episodes.catalog import Problem, VideoCatalog
+from episodes.catalog import GROUPS, Problem, Side, VideoCatalog
 from episodes.errors import LayoutError
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
@@ -60,6 +60,7 @@ def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
         problems=index.problems,
         meta_file=meta_file,
         expression_file=expression_file,
+        splits=_splits(layout.root / "splits", {video.id for video in videos}, index),
     )
     return catalog, index.leaving
 
@@ -197,6 +198,42 @@ def _class_order(layout: Layout, videos: list[VideoRecord], index: _Index) -> tu
     detail = f"{official} of {len(categories)} categories are official; ids follow the alphabet. Write {file.name}"
     index.warn("classes without an order", file, detail)
     return tuple(categories)
+
+
+def _splits(folder: Path, known: set[str], index: _Index) -> dict[tuple[int, Side], frozenset[str]]:
+    """group{n}_{train,test}.json: a list of video ids, or an object whose "videos" is a list or mapping of them.
+
+    A group has both files or none.
+    """
+    splits: dict[tuple[int, Side], frozenset[str]] = {}
+    sides: tuple[Side, Side] = ("train", "test")
+    for group in GROUPS:
+        files = {side: folder / f"group{group}_{side}.json" for side in sides}
+        if not any(file.is_file() for file in files.values()):
+            continue
+        for side, file in files.items():
+            listed = _split_videos(_first_of(file))
+            if unknown := sorted(listed - known):
+                detail = (
+                    f"{len(unknown)} of {len(listed)} videos are not in the index: {unknown[:3]}; they are left out"
+                )
+                index.warn("split names an unknown video", file, detail)
+            splits[group, side] = frozenset(listed & known)
+        if both := sorted(splits[group, "train"] & splits[group, "test"]):
+            detail = f"{len(both)} videos are in the training list of group {group} too: {both[:3]}"
+            index.problems.append(Problem("video in both splits", "error", str(files["test"]), detail))
+    return splits
+
+
+def _split_videos(file: Path) -> set[str]:
+    content = _load(file)
+    names = content.get("videos") if isinstance(content, dict) else content
+    if not isinstance(names, list | dict) or not all(isinstance(name, str) for name in names):
+        raise LayoutError(
+            f'{file}: must be a list of video ids, or an object with "videos", a list or mapping of them; found '
+            f"{_shown(content)}"
+        )
+    return set(names)
 
 
 def _natural(name: str) -> tuple[int, str]:
