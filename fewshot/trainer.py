@@ -73,7 +73,8 @@ class Trainer:
         self.sampler = build_sampler(config, catalog, "train")
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
-        self.learner: Learner = build_learner(config.learner, self.network, config.evaluate.chunk_frames)
+        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
+        self.learner: Learner = build_learner(config.learner, self.network, chunk, trajectory)
         self.optimizer = build_optimizer(self.network.head, config.train)
         features = self._features(catalog)
         augment = config.episodes.augment

@@ -13,6 +13,7 @@ from episodes.dataset import join_clips
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot import evaluator as evaluation
+from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator, evaluate_run
 from fewshot.metrics import TOLERANCES
 from fewshot.records import read_records
@@ -66,13 +67,13 @@ def watched(config):
     features = cached_features(config, catalog, network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
     evaluator.learners["conditioning"] = Recorder()
-    return evaluator, evaluator.learners["conditioning"], evaluation.draw_tasks(config, catalog)
+    return evaluator, evaluator.learners["conditioning"], open_evaluation_set(config).tasks
 
 
 def expected_queries(config, catalog, control):
     """(seed, class, video, expression) of every query that a row without control, or with this one, must answer."""
     found = []
-    for task in evaluation.draw_tasks(config, catalog):
+    for task in open_evaluation_set(config).tasks:
         for query in task.queries:
             if control == "text_wrong_object" and wrong_object_expression(catalog, query, task.category) is None:
                 continue
@@ -188,7 +189,7 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     for record in read_records(evaluated[0] / "records.csv"):
         answered.setdefault((record.seed, record.category), set()).add(record.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
-    for task in evaluation.draw_tasks(config, catalog):
+    for task in open_evaluation_set(config).tasks:
         assert not answered[task.seed, task.category] & {clip.video for clip in task.support}
 
 
