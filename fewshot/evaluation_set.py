@@ -53,14 +53,17 @@ def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
     return EvaluationSet(catalog, tasks, {"benchmark": catalog.name, "transfer": relation})
 
 
-def draw_tasks(
+def _tasks(
     config: ExperimentConfig,
     catalog: VideoCatalog,
     classes: Sequence[str],
-    small_classes: Literal["refuse", "skip"] = "refuse",
+    refused: Sequence[str],
+    small_classes: Literal["refuse", "skip"],
 ) -> list[EvaluationTask]:
-    """One task for each seed and class, with support clips for all shots that the config asks for."""
-    return [
+    """The tasks of the file that the config names, none of them of a `refused` class, or drawn ones of `classes`."""
+    if config.evaluate.tasks is not None:
+        return _of_file(config.evaluate.tasks, catalog, refused, max(_shots(config)))
+    tasks = [
         task
         for seed in config.evaluate.seeds
         for task in evaluation_tasks(
@@ -73,19 +76,6 @@ def draw_tasks(
             small_classes=small_classes,
         )
     ]
-
-
-def _tasks(
-    config: ExperimentConfig,
-    catalog: VideoCatalog,
-    classes: Sequence[str],
-    refused: Sequence[str],
-    small_classes: Literal["refuse", "skip"],
-) -> list[EvaluationTask]:
-    """The tasks of the file that the config names, none of them of a `refused` class, or drawn ones of `classes`."""
-    if config.evaluate.tasks is not None:
-        return _of_file(config.evaluate.tasks, catalog, refused, max(_shots(config)))
-    tasks = draw_tasks(config, catalog, classes, small_classes)
     small = [name for name in classes if name not in {task.category for task in tasks}]
     if small:
         log.info("%s: left out, too few videos for the shots: %s", catalog.root, ", ".join(small))
@@ -93,6 +83,7 @@ def _tasks(
 
 
 def _shots(config: ExperimentConfig) -> tuple[int, ...]:
+    """All numbers of support clips that a row of the table asks for."""
     return (*config.evaluate.shots, *(config.evaluate.control_shots if config.evaluate.controls else ()))
 
 

@@ -309,6 +309,23 @@ def test_davis_is_scored_at_the_size_of_the_files_and_paper_at_the_size_of_the_n
     assert all(0.9 < record.J < 1 for record in records if record.scoring == "davis")
 
 
+@pytest.mark.parametrize(("probability", "found"), [(0.5, False), (0.5001, True)])
+def test_a_pixel_is_foreground_above_one_half_in_both_scorings(experiment, monkeypatch, probability, found):
+    evaluator, recorder, tasks = watched(
+        load_tiny(experiment, "evaluate.methods=[conditioning]", "evaluate.controls=[]", "evaluate.shots=[1]")
+    )
+    monkeypatch.setattr(recorder, "predict", lambda query: torch.full(query.masks.shape, probability))
+    records = evaluator.evaluate(tasks[0])
+    assert {record.scoring for record in records} == {"paper", "davis"}
+    assert {record.J > 0 for record in records} == {found}
+
+
+def test_probabilities_are_resized_to_the_files_before_they_are_thresholded():
+    probability = torch.tensor([[[1.0, 0.4]]])
+    assert evaluation._threshold(probability, (1, 4)).tolist() == [[[True, True, True, False]]]
+    assert evaluation._threshold(probability, (1, 2)).tolist() == [[[True, False]]]
+
+
 def test_padding_is_not_scored(tmp_path, monkeypatch):
     data = TinySet(write_tiny_benchmark(tmp_path / "data", size=(72, 90)), tmp_path / "cache")
     overrides = ("evaluate.methods=[conditioning]", "evaluate.controls=[]", "data.short_side=72")
