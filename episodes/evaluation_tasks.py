@@ -33,15 +33,15 @@ class EvaluationTask:
 
 def evaluation_tasks(
     catalog: VideoCatalog,
+    classes: Sequence[str],
     *,
-    group: int,
     seed: int,
     shots: Sequence[int],
     support_frames: int,
     max_queries_per_class: int | None = None,
     small_classes: Literal["refuse", "skip"] = "refuse",
 ) -> list[EvaluationTask]:
-    """One task for each novel class of the group, in id order; SamplingError if a class has too few videos.
+    """One task for each of `classes`, in their order; SamplingError if a class has too few videos.
 
     Queries are all (object, sentence) pairs of the class in videos outside the largest support, with all frames. At
     most `max_queries_per_class` of them are kept, drawn from the videos in turn: as many videos as possible stay.
@@ -49,18 +49,17 @@ def evaluation_tasks(
     if not shots or min(shots) < 1:
         raise SamplingError(f"shots must be at least 1, found {list(shots)}")
     largest = max(shots)
-    novel = catalog.novel_classes(group)
     small = {
         name: f"class {name!r} has {len(catalog.videos_of(name))} video(s), {largest + 1} needed"
-        for name in novel
+        for name in classes
         if len(catalog.videos_of(name)) <= largest
     }
-    fitting = [name for name in novel if name not in small]
+    fitting = [name for name in classes if name not in small]
     if small and (small_classes == "refuse" or not fitting):
-        wanted = f"{largest}-shot tasks of group {group}"
+        wanted = f"{largest}-shot tasks"
         raise SamplingError(too_few(small.values(), wanted, catalog, "Lower evaluate.shots"))
     if not fitting:
-        raise SamplingError(f"{catalog.root}: group {group} has no novel class with a sentence; choose another group")
+        raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")
     return [_task(catalog, name, seed, largest, support_frames, max_queries_per_class) for name in fitting]
 
 

@@ -64,12 +64,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from fewshot.evaluator import draw_tasks
-    from fewshot.setup_run import open_catalog
+    from fewshot.evaluation_set import open_evaluation_set
 
     config, folder = _training_inputs(options)
     _write_data_if_absent(config)
-    draw_tasks(config, open_catalog(config))  # an impossible evaluation is refused before the training, not after it
+    open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
     _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
     _print_results(folder)
@@ -93,6 +92,25 @@ def _evaluate(options: argparse.Namespace) -> int:
     _write_data_if_absent(config)
     _evaluate_in(config, folder, again=True)
     _print_results(folder)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from fewshot.compare import comparison_table
+
+    chosen = {name: getattr(options, name) for name in ("method_a", "method_b", "shots", "scoring")}
+    print(comparison_table(options.run_a, options.run_b, **chosen))
+    return 0
+
+
+def _groups(options: argparse.Namespace) -> int:
+    from fewshot.groups import groups_table
+    from fewshot.records import write_whole
+    from fewshot.tables import markdown_table, text_table
+
+    print(groups_table(options.runs, text_table))
+    if options.out:
+        write_whole(options.out, (groups_table(options.runs, markdown_table) + "\n").encode())
     return 0
 
 
@@ -127,7 +145,7 @@ def _episodes(options: argparse.Namespace) -> int:
     config = load_config(options.experiment, options.overrides)
     _write_data_if_absent(config)
     drawing = config.episodes.model_dump(exclude={"augment"})
-    catalog = read_benchmark(config.data.root)
+    catalog = read_benchmark(config.data.root).part(config.data.group, "train")
     sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
     items = manifest([sampler[index] for index in range(options.count)])
     for item in items[: options.show]:
@@ -292,6 +310,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate)
+
+    compare = _command(
+        commands,
+        "compare",
+        _compare,
+        "difference of two evaluated runs, paired by item",
+        "compare runs/a runs/b --shots 1",
+    )
+    compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
+    compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
+    compare.add_argument("--method-a", metavar="M", help="method of A, e.g. prototype (default: its evaluate.label)")
+    compare.add_argument("--method-b", metavar="M", help="method of B (default: its evaluate.label)")
+    compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
+    compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
+
+    groups = _command(
+        commands, "groups", _groups, "mean over groups, one run for each", "groups runs/g1 runs/g2 runs/g3 runs/g4"
+    )
+    groups.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder of one group")
+    groups.add_argument("--out", type=Path, metavar="FILE", help="write the table as Markdown too")
 
     data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -135,6 +135,18 @@ class TrainConfig(Section):
         return self
 
 
+class TransferConfig(Section):
+    """Evaluation on another benchmark than that of the training."""
+
+    root: Path = Field(
+        description="Folder of the other benchmark; all of its classes are asked for, whatever the group."
+    )
+    seen: Literal["refuse", "skip", "keep"] = Field(
+        "skip",
+        description="Classes of it that are base classes of the training, by name: stop, leave them out, or keep them.",
+    )
+
+
 class EvaluateConfig(Section):
     """Which rows the results table has, and on which draws they stand."""
 
@@ -169,8 +181,18 @@ class EvaluateConfig(Section):
     max_queries_per_class: int | None = Field(
         None, ge=1, description="Queries of each class and seed, drawn deterministically; null = all of them."
     )
-    chunk_frames: int = Field(
-        10, ge=1, description="Query frames that pass the network together; longer clips are linked."
+    tasks: Path | None = Field(
+        None,
+        description="tasks.json whose support clips and queries are evaluated, with its seeds; null draws them.",
+    )
+    transfer: TransferConfig | None = Field(
+        None, description="Evaluate on another benchmark; null = on the novel classes of data.group."
+    )
+    chunk_frames: int = Field(10, ge=1, description="Query frames that pass the network together.")
+    trajectory: Literal["linked", "chunk"] = Field(
+        "linked",
+        description="Longer clips follow the query with the best mean score over the whole clip (`linked`), or that "
+        "with the best one in each chunk (`chunk`, published).",
     )
     save_overlays: int = Field(8, ge=0, description="Queries drawn as overlay pictures.")
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")

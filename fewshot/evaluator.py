@@ -18,18 +18,20 @@ from torch import Tensor
 from episodes.catalog import VideoCatalog
 from episodes.dataset import join_clips, load_clip, load_masks
 from episodes.errors import CheckpointError
-from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks, wrong_class_support, wrong_object_expression
+from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
 from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
 from episodes.types import ClipBatch, ClipRef
 from fewshot.checkpoint import best, latest, load_checkpoint
-from fewshot.config import ExperimentConfig
+from fewshot.config import ExperimentConfig, plain
+from fewshot.evaluation_set import open_evaluation_set
 from fewshot.features import FeatureStore
 from fewshot.learners import Learner, build_learner
 from fewshot.metrics import TOLERANCES, score_clip
 from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.prototype import PrototypePredictor
-from fewshot.records import Item, Record, write_records
-from fewshot.setup_run import build_network, cached_features, open_catalog
+from fewshot.records import Item, Record, write_records, write_whole
+from fewshot.setup_run import build_network, cached_features
 from fewshot.summary import summarise, write_summary
 from models.network import FewShotRVOS
 
@@ -62,18 +64,21 @@ class Row:
 
 
 def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Writes records.csv, overlays and summary.json (the path returned) of the checkpoint that the config chooses."""
+    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json.
+
+    Returns the path of summary.json.
+    """
     if config.train.threads:
         torch.set_num_threads(config.train.threads)
-    catalog = open_catalog(config)
-    tasks = draw_tasks(config, catalog)
+    evaluated = open_evaluation_set(config)
+    catalog, tasks = evaluated.catalog, evaluated.tasks
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(config).to(device)
     checkpoint = chosen_checkpoint(run_folder, config)
     if checkpoint is None:
         raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
     load_checkpoint(checkpoint, model=network.head)
-    log.info("evaluating %s on %d tasks of group %d", checkpoint, len(tasks), config.data.group)
+    log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, config.data.group, len(tasks), catalog.root)
     features = cached_features(config, catalog, network, device)
     evaluator = Evaluator(config, catalog, network, features, device)
     began = time.perf_counter()
@@ -82,6 +87,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         records += evaluator.evaluate(task)
         if number % max(1, len(tasks) // 10) == 0:
             log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
+    write_whole(run_folder / "tasks.json", task_file_text(tasks, catalog.name).encode())
     write_records(run_folder / "records.csv", records)
     evaluator.draw(tasks, run_folder / "overlays")
     summary = summarise(
@@ -91,6 +97,8 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         checkpoint=checkpoint.name,
         manifest=manifest_hash(manifest(tasks)),
         wall_seconds=time.perf_counter() - began,
+        config=plain(config),
+        **evaluated.facts,
     )
     path = run_folder / "summary.json"
     write_summary(path, summary)
@@ -100,24 +108,6 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
 def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
     """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
     return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
-
-
-def draw_tasks(config: ExperimentConfig, catalog: VideoCatalog) -> list[EvaluationTask]:
-    """The tasks of all seeds; SamplingError if the benchmark cannot supply them. Cheap: nothing is decoded."""
-    controlled = config.evaluate.control_shots if config.evaluate.controls else ()
-    return [
-        task
-        for seed in config.evaluate.seeds
-        for task in evaluation_tasks(
-            catalog,
-            group=config.data.group,
-            seed=seed,
-            shots=(*config.evaluate.shots, *controlled),
-            support_frames=config.evaluate.support_frames,
-            max_queries_per_class=config.evaluate.max_queries_per_class,
-            small_classes=config.episodes.small_classes,
-        )
-    ]
 
 
 class Evaluator:
@@ -136,9 +126,9 @@ class Evaluator:
         self.network = network
         self.features = features
         self.device = device
-        chunk = config.evaluate.chunk_frames
+        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
         self.learners: dict[str, Learner] = {
-            name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk)
+            name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk, trajectory)
             # Controls and overlays are those of the model fed forward, whichever rows are asked for.
             for name in {"conditioning", *config.evaluate.methods} - {"prototype"}
         }
@@ -196,7 +186,7 @@ class Evaluator:
     ) -> Iterator[tuple[tuple[ClipRef, ...], str, list[Query]]]:
         """(support clips, their class, queries that get them); queries whose video has no other class are left out."""
         groups: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
-        frames = self.config.evaluate.support_frames
+        frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
         for query in queries:
             found = wrong_class_support(self.catalog, task, query.ref, shots=shots, support_frames=frames)
             if found is not None:

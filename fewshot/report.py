@@ -14,7 +14,7 @@ from fewshot.curves import draw_curve, read_series
 from fewshot.records import Record, read_records, write_whole
 from fewshot.statistics import Difference, means_by, paired_difference
 from fewshot.summary import Key, Summary, SummaryRow, read_summary, split
-from fewshot.tables import interval, label, markdown_table, points, results_table, signed
+from fewshot.tables import interval, label, markdown_table, points, results_table, signed, transfer_note
 
 __all__ = ["results_table", "write_report"]
 
@@ -62,9 +62,10 @@ def _head(folder: Path, config: Mapping[str, Any], summary: Summary) -> str:
 
 
 def _results(summary: Summary, config: Mapping[str, Any]) -> str:
-    blocks = ["## Novel classes"]
+    asked = transfer_note(summary) or "novel classes"
+    blocks = [f"## {asked[0].upper()}{asked[1:]}"]
     if not summary.rows:
-        return "## Novel classes\n\nNo rows were evaluated."
+        return f"{blocks[0]}\n\nNo rows were evaluated."
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
         rows = [r for r in summary.rows if (r.group, r.scoring, r.control) == (group, scoring, None)]
         body = [_scores(row) for row in rows]

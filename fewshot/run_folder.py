@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,11 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     """
     stored = folder / CONFIG
     if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
-        differences = _differences(plain(load_config(stored)), plain(config))
+        differences = config_differences(plain(load_config(stored)), plain(config), free=_FREE)
         if differences:
+            listed = "; ".join(f"{key} was {old!r} and is now {new!r}" for key, old, new in differences)
             raise ConfigError(
-                f"{folder} holds a run of other values: {'; '.join(differences)}. "
+                f"{folder} holds a run of other values: {listed}. "
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
             )
     elif folder.is_dir() and any(folder.iterdir()) and not stored.is_file():
@@ -67,13 +70,20 @@ def mark_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> N
 
 
 def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
-    return {"config": config_hash(config), "checkpoint": checkpoint}
+    evaluation = {"config": config_hash(config), "checkpoint": checkpoint}
+    if config.evaluate.tasks is not None and config.evaluate.tasks.is_file():  # other tasks may lie there by now
+        evaluation["tasks"] = hashlib.sha256(config.evaluate.tasks.read_bytes()).hexdigest()
+    return evaluation
 
 
-def _differences(old: Any, new: Any, key: tuple[str, ...] = ()) -> list[str]:
-    if key in _FREE or old == new:
+def config_differences(
+    first: Any, second: Any, *, free: Set[tuple[str, ...]], key: tuple[str, ...] = ()
+) -> list[tuple[str, Any, Any]]:
+    """(key, value, other value) of what differs between two configs in plain values; what `free` names may differ."""
+    if key in free or first == second:
         return []
-    if isinstance(old, dict) and isinstance(new, dict):
-        inner = (_differences(old.get(name), new.get(name), (*key, name)) for name in sorted({*old, *new}))
-        return [sentence for found in inner for sentence in found]
-    return [f"{'.'.join(key)} was {old!r} and is now {new!r}"]
+    if isinstance(first, dict) and isinstance(second, dict):
+        names = sorted({*first, *second})
+        inner = (config_differences(first.get(name), second.get(name), free=free, key=(*key, name)) for name in names)
+        return [difference for found in inner for difference in found]
+    return [(".".join(key), first, second)]

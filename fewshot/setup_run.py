@@ -39,11 +39,16 @@ def build_network(config: ExperimentConfig) -> FewShotRVOS:
 
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
-    """The benchmark's index; raises LayoutError where it contradicts itself."""
-    catalog = read_benchmark(config.data.root)
+    """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
+    return open_benchmark(config.data.root)
+
+
+def open_benchmark(root: Path) -> VideoCatalog:
+    """The index of the benchmark in a folder; raises LayoutError where it contradicts itself."""
+    catalog = read_benchmark(root)
     catalog.refuse_errors()
     for note in catalog.notes:
-        log.info("%s: %s", config.data.root, note)
+        log.info("%s: %s", root, note)
     return catalog
 
 

@@ -92,6 +92,24 @@ def paired_difference(
     return Difference(items=len(shared), J=j, F=f, JF_low=low, JF_high=high)
 
 
+def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean over the groups that occur, each pooled as `estimate` does, and its 95 % interval.
+
+    Groups are fixed, and each counts equally: classes and videos are drawn within each group, apart from the others,
+    and each resample averages the groups' means. Raises ValueError as `estimate` does.
+    """
+    parts: dict[int, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.group, []).append(record)
+    tables = {group: _cluster_table(parts[group]) for group in sorted(parts)}
+    if not tables:
+        raise ValueError("no records to average: give those of one run for each group")
+    drawn = [_bootstrap(table, resamples, (seed, group)) for group, table in tables.items()]
+    low, high = _interval(np.mean(drawn, axis=0))
+    j, f = (float(100 * value) for value in np.mean([_mean(table) for table in tables.values()], axis=0))
+    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+
+
 def means_by(records: Sequence[Record], key: Callable[[Record], Part]) -> dict[Part, tuple[float, float]]:
     """(J, F) in points of the records of each key (a class, a seed), keys ascending, pooled as their scoring asks."""
     parts: dict[Part, list[Record]] = {}
@@ -141,7 +159,7 @@ def _pool(scores: NDArray[np.float64], weights: NDArray[np.float64], by_class: b
     return np.asarray(scores.sum(axis=-2) / weights.sum(axis=-1)[..., None])
 
 
-def _bootstrap(table: _ClusterTable, resamples: int, seed: int) -> NDArray[np.float64]:
+def _bootstrap(table: _ClusterTable, resamples: int, seed: int | Sequence[int]) -> NDArray[np.float64]:
     """(R, 2) J and F of each resample."""
     classes, longest = table.weights.shape
     rng = np.random.default_rng(seed)

@@ -25,11 +25,21 @@ def results_table(source: Summary | Path) -> str:
             )
             for row in rows
         ]
-        title = f"Group {group}, novel classes, {scoring} scoring (points, 0-100)"
+        asked = transfer_note(summary) or "novel classes"
+        title = f"Group {group}, {asked}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
     notes += [f"Support list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
+
+
+def transfer_note(summary: Summary) -> str:
+    """Where the tasks are of another benchmark than that of the training: which, and what the training has seen."""
+    transfer = summary.facts.get("transfer")
+    if not transfer:
+        return ""
+    seen = [name for name in transfer["evaluated"] if name in transfer["seen_in_training"]]
+    return f"transfer to {transfer['root']}" + (f", seen in training: {', '.join(seen)}" if seen else "")
 
 
 def points(value: float) -> str:

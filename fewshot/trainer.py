@@ -69,11 +69,12 @@ class Trainer:
                 f"train.batch_episodes = {config.train.batch_episodes} cannot be split over {self.world} processes; "
                 "give a multiple"
             )
-        catalog = open_catalog(config)
+        catalog = open_catalog(config).part(config.data.group, "train")
         self.sampler = build_sampler(config, catalog, "train")
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
-        self.learner: Learner = build_learner(config.learner, self.network, config.evaluate.chunk_frames)
+        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
+        self.learner: Learner = build_learner(config.learner, self.network, chunk, trajectory)
         self.optimizer = build_optimizer(self.network.head, config.train)
         features = self._features(catalog)
         augment = config.episodes.augment

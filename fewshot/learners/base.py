@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +13,16 @@ from episodes.types import ClipBatch, Episode
 from models.network import Encoded, FewShotRVOS, Head, SupportMemory
 from models.objective import objective
 
+Trajectory = Literal["linked", "chunk"]
+
 
 class Learner(ABC):
     """Takes in a support set (`adapt`), and leaves the meta-gradient of an episode in `.grad` (`backward`)."""
 
-    def __init__(self, network: FewShotRVOS, chunk_frames: int = 10) -> None:
+    def __init__(self, network: FewShotRVOS, chunk_frames: int = 10, trajectory: Trajectory = "linked") -> None:
         self.network = network
         self.chunk_frames = chunk_frames
+        self.trajectory: Trajectory = trajectory
 
     @abstractmethod
     def adapt(self, support: ClipBatch) -> Predictor:
@@ -39,11 +43,19 @@ class Learner(ABC):
 class Predictor:
     """A head that has taken in one support set. Support and words are encoded once, whatever the query's length."""
 
-    def __init__(self, network: FewShotRVOS, head: Head, support: Encoded, chunk_frames: int) -> None:
+    def __init__(
+        self,
+        network: FewShotRVOS,
+        head: Head,
+        support: Encoded,
+        chunk_frames: int,
+        trajectory: Trajectory = "linked",
+    ) -> None:
         self.network = network
         self.head = head
         self.support = support
         self.chunk_frames = chunk_frames
+        self.trajectory: Trajectory = trajectory
         self._memories: dict[tuple[int, int], SupportMemory] = {}
 
     def _memory(self, size: tuple[int, int]) -> SupportMemory:
@@ -55,8 +67,8 @@ class Predictor:
     def predict(self, query: ClipBatch) -> Tensor:
         """N query clips of any length -> mask probabilities (N, T, H, W) at the padded picture size.
 
-        Frames pass the network in chunks. A query index means the same trajectory in all chunks, so the one with the
-        best mean score over the whole clip is followed throughout. Published: chosen anew in every chunk.
+        Frames pass the network in chunks. A query index means the same trajectory in all chunks, so `linked` follows
+        the one with the best mean score over the whole clip. Published: chosen anew in every chunk (`chunk`).
         """
         self.head.eval()
         n, t, h, w = query.masks.shape
@@ -67,7 +79,14 @@ class Predictor:
             score, mask = self.head.decode(chunk, memory).candidates()
             scores.append(score.float())
             masks.append(mask.float())
-        best = torch.cat(scores, dim=1).mean(dim=1).argmax(dim=-1)  # (N,)
-        chosen = torch.cat(masks, dim=1)[torch.arange(n, device=best.device), :, best]
+        if self.trajectory == "linked":
+            scores, masks = [torch.cat(scores, dim=1)], [torch.cat(masks, dim=1)]
+        chosen = torch.cat([_best(score, mask) for score, mask in zip(scores, masks, strict=True)], dim=1)
         logits = F.interpolate(chosen, size=(h, w), mode="bilinear", align_corners=False)
         return (logits.sigmoid() * query.valid[:, None]).float()
+
+
+def _best(scores: Tensor, masks: Tensor) -> Tensor:
+    """Scores (N, T, Q) and masks (N, T, Q, h, w) -> (N, T, h, w): of each clip, the query with the best mean score."""
+    best = scores.mean(dim=1).argmax(dim=-1)
+    return masks[torch.arange(len(best), device=best.device), :, best]

@@ -14,4 +14,5 @@ class Conditioning(Learner):
     @torch.no_grad()
     def adapt(self, support: ClipBatch) -> Predictor:
         self.network.eval()
-        return Predictor(self.network, self.network.head, self.network.trunk(support), self.chunk_frames)
+        encoded = self.network.trunk(support)
+        return Predictor(self.network, self.network.head, encoded, self.chunk_frames, self.trajectory)

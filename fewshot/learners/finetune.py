@@ -8,7 +8,7 @@ import torch
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch
-from fewshot.learners.base import Learner, Predictor
+from fewshot.learners.base import Learner, Predictor, Trajectory
 from models.network import Encoded, FewShotRVOS, Head
 from models.objective import objective
 
@@ -23,9 +23,16 @@ class Finetune(Learner):
     """
 
     def __init__(
-        self, network: FewShotRVOS, chunk_frames: int = 10, *, steps: int, learning_rate: float, scope: str
+        self,
+        network: FewShotRVOS,
+        chunk_frames: int = 10,
+        trajectory: Trajectory = "linked",
+        *,
+        steps: int,
+        learning_rate: float,
+        scope: str,
     ) -> None:
-        super().__init__(network, chunk_frames)
+        super().__init__(network, chunk_frames, trajectory)
         if not list(network.head.scope(scope).parameters()):  # an unknown part is refused here too
             raise ConfigError(f"learner.scope {scope!r} has no weights in this model; `head` takes all that there are")
         self.steps = steps
@@ -47,7 +54,7 @@ class Finetune(Learner):
                 self._inner_loss(head, support, encoded, step).backward()
                 optimizer.step()
         head.requires_grad_(False)
-        return Predictor(self.network, head, encoded, self.chunk_frames)
+        return Predictor(self.network, head, encoded, self.chunk_frames, self.trajectory)
 
     def _inner_loss(self, head: Head, support: ClipBatch, encoded: Encoded, step: int) -> torch.Tensor:
         clips, frames = support.masks.shape[:2]

@@ -10,9 +10,9 @@ from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks, wrong_cl
 from episodes.sampling import manifest, manifest_hash
 
 
-def tasks(catalog: VideoCatalog, **changes: object) -> list[EvaluationTask]:
-    given = {"group": 1, "seed": 0, "shots": (1, 3), "support_frames": 5, "max_queries_per_class": None}
-    return evaluation_tasks(catalog, **{**given, **changes})  # type: ignore[arg-type]
+def tasks(catalog: VideoCatalog, group: int = 1, **changes: object) -> list[EvaluationTask]:
+    given = {"seed": 0, "shots": (1, 3), "support_frames": 5, "max_queries_per_class": None}
+    return evaluation_tasks(catalog, catalog.novel_classes(group), **{**given, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -13,6 +13,7 @@ from episodes.dataset import join_clips
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot import evaluator as evaluation
+from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator, evaluate_run
 from fewshot.metrics import TOLERANCES
 from fewshot.records import read_records
@@ -66,13 +67,13 @@ def watched(config):
     features = cached_features(config, catalog, network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
     evaluator.learners["conditioning"] = Recorder()
-    return evaluator, evaluator.learners["conditioning"], evaluation.draw_tasks(config, catalog)
+    return evaluator, evaluator.learners["conditioning"], open_evaluation_set(config).tasks
 
 
 def expected_queries(config, catalog, control):
     """(seed, class, video, expression) of every query that a row without control, or with this one, must answer."""
     found = []
-    for task in evaluation.draw_tasks(config, catalog):
+    for task in open_evaluation_set(config).tasks:
         for query in task.queries:
             if control == "text_wrong_object" and wrong_object_expression(catalog, query, task.category) is None:
                 continue
@@ -188,7 +189,7 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     for record in read_records(evaluated[0] / "records.csv"):
         answered.setdefault((record.seed, record.category), set()).add(record.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
-    for task in evaluation.draw_tasks(config, catalog):
+    for task in open_evaluation_set(config).tasks:
         assert not answered[task.seed, task.category] & {clip.video for clip in task.support}
 
 
@@ -306,6 +307,23 @@ def test_davis_is_scored_at_the_size_of_the_files_and_paper_at_the_size_of_the_n
     assert sizes == {TOLERANCES["paper"]: {(4, 64, 96)}, TOLERANCES["davis"]: {(4, 96, 144)}}
     assert all(record.J == 1 for record in records if record.scoring == "paper")
     assert all(0.9 < record.J < 1 for record in records if record.scoring == "davis")
+
+
+@pytest.mark.parametrize(("probability", "found"), [(0.5, False), (0.5001, True)])
+def test_a_pixel_is_foreground_above_one_half_in_both_scorings(experiment, monkeypatch, probability, found):
+    evaluator, recorder, tasks = watched(
+        load_tiny(experiment, "evaluate.methods=[conditioning]", "evaluate.controls=[]", "evaluate.shots=[1]")
+    )
+    monkeypatch.setattr(recorder, "predict", lambda query: torch.full(query.masks.shape, probability))
+    records = evaluator.evaluate(tasks[0])
+    assert {record.scoring for record in records} == {"paper", "davis"}
+    assert {record.J > 0 for record in records} == {found}
+
+
+def test_probabilities_are_resized_to_the_files_before_they_are_thresholded():
+    probability = torch.tensor([[[1.0, 0.4]]])
+    assert evaluation._threshold(probability, (1, 4)).tolist() == [[[True, True, True, False]]]
+    assert evaluation._threshold(probability, (1, 2)).tolist() == [[[True, False]]]
 
 
 def test_padding_is_not_scored(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import patch
 
 import pytest
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
 from fewshot.config import LearnerConfig
-from fewshot.learners import Conditioning, Finetune, Predictor, build_learner
+from fewshot.learners import Conditioning, Finetune, Predictor, Trajectory, build_learner
 from models.decoder import DecoderOutput
 from models.network import FewShotRVOS, Prediction
 from models.objective import objective
@@ -150,6 +150,27 @@ def test_one_trajectory_is_followed_through_all_chunks(scores: list[tuple[float,
     found = predictor.predict(random_clips(1, frames=6, seed=1))
 
     assert (found > 0.5).all() if followed == 0 else (found < 0.5).all()
+
+
+@pytest.mark.parametrize(("trajectory", "chosen"), [("chunk", [0, 1, 0]), ("linked", [0, 0, 0])])
+def test_a_trajectory_is_chosen_for_the_clip_or_anew_in_each_chunk(trajectory: Trajectory, chosen: list[int]) -> None:
+    network = small_network()
+    head: Any = TwoTrajectories([(0.9, 0.1), (0.4, 0.6), (0.6, 0.4)])
+    predictor = Predictor(network, head, network.trunk(random_clips(1)), 2, trajectory)
+
+    found = predictor.predict(random_clips(1, frames=6, seed=1)) > 0.5
+
+    for chunk, query in enumerate(chosen):  # query 0 says yes everywhere, query 1 says no
+        assert (found[:, 2 * chunk : 2 * chunk + 2] == (query == 0)).all()
+
+
+@pytest.mark.parametrize("name", get_args(LearnerConfig.model_fields["name"].annotation))
+def test_every_learner_hands_chunk_and_trajectory_to_its_predictor(name: str) -> None:
+    config = LearnerConfig.model_validate({"name": name, "steps": 1})
+
+    predictor = build_learner(config, small_network(), 3, "chunk").adapt(random_clips(2))
+
+    assert (predictor.chunk_frames, predictor.trajectory) == (3, "chunk")
 
 
 def test_support_and_words_are_encoded_once_for_any_number_of_chunks_and_queries() -> None:

@@ -1,12 +1,13 @@
 """Poolings against sums by hand, and the bootstrap against what a bootstrap must do."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fewshot.records import Item, Record
-from fewshot.statistics import estimate, means_by, paired_difference
+from fewshot.statistics import estimate, estimate_over_groups, means_by, paired_difference
 
 
 def _record(
@@ -149,6 +150,35 @@ def test_the_interval_is_that_of_classes_and_videos_drawn_one_by_one(
     assert (found.JF_low, found.JF_high) == pytest.approx(tuple(np.percentile(drawn, (2.5, 97.5))), abs=1.0)
 
 
+@pytest.mark.parametrize("scoring", ["paper", "davis"])
+def test_groups_count_equally_whatever_their_number_of_classes_and_frames(scoring: str) -> None:
+    small = _grid(lambda c, v, s: 0.2, classes=1, videos=1, scoring=scoring)
+    large = [replace(record, group=3) for record in _grid(lambda c, v, s: 0.8, classes=9, scoring=scoring)]
+
+    found = estimate_over_groups(small + large)
+
+    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((50, 50, 50))
+
+
+def test_the_mean_over_one_group_is_that_of_the_group() -> None:
+    records = _grid(lambda c, v, s: (7 * c + 3 * v + s) % 10 / 10)
+
+    one, plain = estimate_over_groups(records, resamples=4000), estimate(records, resamples=4000)
+
+    assert (one.J, one.F) == (plain.J, plain.F)
+    assert (one.JF_low, one.JF_high) == pytest.approx((plain.JF_low, plain.JF_high), abs=1.0)
+
+
+def test_groups_are_drawn_apart_so_that_four_equal_ones_halve_the_interval() -> None:
+    one = _grid(lambda c, v, s: (7 * c + 3 * v + s) % 10 / 10, classes=8)
+    four = [replace(record, group=group) for group in (1, 2, 3, 4) for record in one]
+
+    single, mean = estimate(one, resamples=4000), estimate_over_groups(four, resamples=4000)
+
+    assert pytest.approx(single.JF) == mean.JF
+    assert mean.JF_high - mean.JF_low == pytest.approx((single.JF_high - single.JF_low) / 2, rel=0.1)
+
+
 def test_a_paired_difference_cancels_what_is_hard_for_both() -> None:
     def score(c: int, v: int, s: int) -> float:
         return (7 * c + 3 * v + s) % 8 / 10
@@ -186,6 +216,8 @@ def test_means_by_class_and_by_seed_are_those_of_their_records() -> None:
 def test_what_cannot_be_averaged_is_refused() -> None:
     with pytest.raises(ValueError, match="no records"):
         estimate([])
+    with pytest.raises(ValueError, match="no records"):
+        estimate_over_groups([])
     with pytest.raises(ValueError, match="occurs twice"):
         estimate([_record(0.5), _record(0.6)])
     with pytest.raises(ValueError, match="one scoring"):

@@ -1,0 +1,70 @@
+"""Evaluated run folders, written without training: records, summary and tasks as an evaluation leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from episodes.evaluation_tasks import EvaluationTask
+from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
+from episodes.types import ClipRef
+from fewshot.config import load_config, plain
+from fewshot.records import Item, Record, write_records
+from fewshot.summary import summarise, write_summary
+
+FRAMES = ("00000", "00005")
+Score = Callable[[int, int, int], float]  # class, video, seed -> mean J of a clip
+
+
+def task(category: str, seed: int, videos: int, support: Sequence[str]) -> EvaluationTask:
+    clips = tuple(ClipRef(f"{category}-{video}", "1", "0", FRAMES) for video in support)
+    queries = tuple(ClipRef(f"{category}-{video}", "1", "0", FRAMES) for video in range(videos))
+    return EvaluationTask(category, seed, clips, queries)
+
+
+def write_run(
+    folder: Path,
+    score: Score,
+    *,
+    overrides: Sequence[str] = (),
+    methods: Sequence[str] = ("cma", "prototype"),
+    shots: Sequence[int] = (1, 5),
+    support: str = "a",
+    seeds: Sequence[int] = (0, 1),
+    benchmark: str = "tiny",
+    classes: int = 3,
+    videos: int = 4,
+) -> Path:
+    """A run folder. Every method but the first scores half; F is J; `support` marks the names of support videos."""
+    folder.mkdir(parents=True)
+    (folder / "written.yaml").write_text(f"name: {folder.name}\ndata: {{root: data}}\n")
+    config = load_config(folder / "written.yaml", overrides)
+    group = config.data.group
+    names = [f"g{group}c{number}" for number in range(classes)]
+    records = [
+        Record.of_clip(
+            Item(group, seed, name, f"{name}-{video}", "1", "0"),
+            *[np.full(len(FRAMES), score(number, video, seed) / (1 if method == methods[0] else 2))] * 2,
+            method=method,
+            shots=count,
+            control=None,
+            scoring=scoring,
+            seconds=0.1,
+        )
+        for scoring in ("paper", "davis")
+        for method in methods
+        for count in shots
+        for seed in seeds
+        for number, name in enumerate(names)
+        for video in range(videos)
+    ]
+    supports = [f"{support}{shot}" for shot in range(max(shots))]
+    tasks = [task(name, seed, videos, supports) for seed in seeds for name in names]
+    write_records(folder / "records.csv", records)
+    facts = {"manifest": manifest_hash(manifest(tasks)), "config": plain(config), "benchmark": benchmark}
+    write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
+    (folder / "tasks.json").write_text(task_file_text(tasks, benchmark))
+    return folder
