@@ -213,7 +213,7 @@ def _train_in(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.evaluator import chosen_checkpoint, evaluate_run
+    from fewshot.evaluation import chosen_checkpoint, evaluate_run
     from fewshot.report import write_report
     from fewshot.run_folder import is_evaluated, mark_evaluated
 

@@ -1,8 +1,7 @@
-"""Evaluation on novel classes: draw support, adapt, segment every query, score. Knows no learner's insides."""
+"""One evaluation task after another: adapt to its support, segment every query, score. Knows no learner's insides."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,25 +16,17 @@ from torch import Tensor
 
 from episodes.catalog import VideoCatalog
 from episodes.dataset import join_clips, load_clip, load_masks
-from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
-from episodes.sampling import manifest, manifest_hash
-from episodes.task_file import task_file_text
 from episodes.types import ClipBatch, ClipRef
-from fewshot.checkpoint import best, latest, load_checkpoint
-from fewshot.config import ExperimentConfig, plain
-from fewshot.evaluation_set import open_evaluation_set
+from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore
 from fewshot.learners import Learner, build_learner
 from fewshot.metrics import TOLERANCES, score_clip
 from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.prototype import PrototypePredictor
-from fewshot.records import Item, Record, write_records, write_whole
-from fewshot.setup_run import build_network, cached_features
-from fewshot.summary import summarise, write_summary
+from fewshot.records import Item, Record
 from models.network import FewShotRVOS
 
-log = logging.getLogger(__name__)
 QUERIES_AT_ONCE = 8  # query clips that pass the network together
 
 
@@ -61,53 +52,6 @@ class Row:
     method: str
     shots: int
     control: str | None = None
-
-
-def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json.
-
-    Returns the path of summary.json.
-    """
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
-    evaluated = open_evaluation_set(config)
-    catalog, tasks = evaluated.catalog, evaluated.tasks
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(config).to(device)
-    checkpoint = chosen_checkpoint(run_folder, config)
-    if checkpoint is None:
-        raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
-    load_checkpoint(checkpoint, model=network.head)
-    log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, config.data.group, len(tasks), catalog.root)
-    features = cached_features(config, catalog, network, device)
-    evaluator = Evaluator(config, catalog, network, features, device)
-    began = time.perf_counter()
-    records: list[Record] = []
-    for number, task in enumerate(tasks, start=1):
-        records += evaluator.evaluate(task)
-        if number % max(1, len(tasks) // 10) == 0:
-            log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
-    write_whole(run_folder / "tasks.json", task_file_text(tasks, catalog.name).encode())
-    write_records(run_folder / "records.csv", records)
-    evaluator.draw(tasks, run_folder / "overlays")
-    summary = summarise(
-        records,
-        resamples=config.evaluate.bootstrap_samples,
-        experiment=config.name,
-        checkpoint=checkpoint.name,
-        manifest=manifest_hash(manifest(tasks)),
-        wall_seconds=time.perf_counter() - began,
-        config=plain(config),
-        **evaluated.facts,
-    )
-    path = run_folder / "summary.json"
-    write_summary(path, summary)
-    return path
-
-
-def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
-    """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
-    return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
 
 
 class Evaluator:

@@ -15,8 +15,8 @@ from episodes.errors import ConfigError, LayoutError, SamplingError
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import read_task_file, read_tasks, task_file_text
 from fewshot.config import ExperimentConfig
+from fewshot.evaluation import evaluate_run
 from fewshot.evaluation_set import open_evaluation_set
-from fewshot.evaluator import evaluate_run
 from fewshot.records import Record, read_records
 from fewshot.report import results_table, write_report
 from fewshot.run_folder import is_evaluated, mark_evaluated

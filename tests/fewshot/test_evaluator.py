@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,8 +14,9 @@ from episodes.dataset import join_clips
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot import evaluator as evaluation
+from fewshot.evaluation import evaluate_run
 from fewshot.evaluation_set import open_evaluation_set
-from fewshot.evaluator import Evaluator, evaluate_run
+from fewshot.evaluator import Evaluator
 from fewshot.metrics import TOLERANCES
 from fewshot.records import read_records
 from fewshot.setup_run import build_network, cached_features, open_catalog
@@ -85,6 +87,16 @@ def expected_queries(config, catalog, control):
 
 
 # --------------------------------------------------------------------------- what is written
+
+
+def test_two_workers_write_the_records_of_one(evaluated, tmp_path):
+    trained, config = evaluated
+    alone = [replace(record, seconds=0.0) for record in read_records(trained / "records.csv")]
+    run = shutil.copytree(trained, tmp_path / "run")
+
+    evaluate_run(run, config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"workers": 2})}))
+
+    assert [replace(record, seconds=0.0) for record in read_records(run / "records.csv")] == alone
 
 
 def test_there_is_one_record_for_each_row_seed_class_video_and_expression(evaluated):

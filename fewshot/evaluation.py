@@ -1,0 +1,111 @@
+"""The evaluation of a run: tasks, their records in this process or in several, and the files that it leaves."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from episodes.catalog import VideoCatalog
+from episodes.errors import CheckpointError
+from episodes.evaluation_tasks import EvaluationTask
+from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
+from fewshot.checkpoint import best, latest, load_checkpoint
+from fewshot.config import ExperimentConfig, plain
+from fewshot.evaluation_set import open_evaluation_set
+from fewshot.evaluator import Evaluator
+from fewshot.records import Record, write_records, write_whole
+from fewshot.setup_run import build_network, cached_features
+from fewshot.summary import summarise, write_summary
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
+    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json.
+
+    Returns the path of summary.json.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    evaluated = open_evaluation_set(config)
+    tasks = evaluated.tasks
+    checkpoint = chosen_checkpoint(run_folder, config)
+    if checkpoint is None:
+        raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
+    root, group = evaluated.catalog.root, config.data.group
+    log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
+    evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
+    began = time.perf_counter()
+    records: list[Record] = []
+    several = config.evaluate.workers > 1
+    found = _side_by_side(config, checkpoint, tasks) if several else map(evaluator.evaluate, tasks)
+    for number, of_task in enumerate(found, start=1):
+        records += of_task
+        if number % max(1, len(tasks) // 10) == 0:
+            log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
+    write_whole(run_folder / "tasks.json", task_file_text(tasks, evaluated.catalog.name).encode())
+    write_records(run_folder / "records.csv", records)
+    evaluator.draw(tasks, run_folder / "overlays")
+    summary = summarise(
+        records,
+        resamples=config.evaluate.bootstrap_samples,
+        experiment=config.name,
+        checkpoint=checkpoint.name,
+        manifest=manifest_hash(manifest(tasks)),
+        wall_seconds=time.perf_counter() - began,
+        config=plain(config),
+        **evaluated.facts,
+    )
+    path = run_folder / "summary.json"
+    write_summary(path, summary)
+    return path
+
+
+def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
+    """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
+    return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
+
+
+def _open_evaluator(config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path) -> Evaluator:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(config).to(device)
+    load_checkpoint(checkpoint, model=network.head)
+    return Evaluator(config, catalog, network, cached_features(config, catalog, network, device), device)
+
+
+# --------------------------------------------------------------------------- several processes
+
+_evaluator: Evaluator  # of this worker process
+
+
+def _side_by_side(
+    config: ExperimentConfig, checkpoint: Path, tasks: Sequence[EvaluationTask]
+) -> Iterator[list[Record]]:
+    """The records of each task, in the order of the tasks. Each worker has a network of its own."""
+    # Not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(config.evaluate.workers, context, _start_worker, (config, checkpoint)) as pool:
+        try:
+            yield from pool.map(_evaluate_in_worker, tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _start_worker(config: ExperimentConfig, checkpoint: Path) -> None:
+    global _evaluator
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    torch.set_num_threads(max(1, (config.train.threads or torch.get_num_threads()) // config.evaluate.workers))
+    _evaluator = _open_evaluator(config, open_evaluation_set(config).catalog, checkpoint)
+
+
+def _evaluate_in_worker(task: EvaluationTask) -> list[Record]:
+    return _evaluator.evaluate(task)
