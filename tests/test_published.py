@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from episodes.readers.sailvos import SAIL_CLASSES
+from fewshot.cli import main
 from fewshot.config import load_config, plain
+from fewshot.records import read_records
+from tests.tiny_benchmark import write_tiny_benchmark
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = (ROOT / "docs/published.md").read_text(encoding="utf-8").split("\n## ")[1:]
@@ -83,3 +88,34 @@ def test_the_faithful_experiment_differs_from_ours_by_its_model_and_the_document
     who = {key for key in found if key == "name" or key.startswith(("learner.", "evaluate.label", "evaluate.methods"))}
     rest = {key: value for key, value in found.items() if key not in who and not key.startswith("model.")}
     assert rest == documented("What the release does otherwise", table=1)
+
+
+# --------------------------------------------------------------------------- the experiments of the official sets
+
+STAND_IN = [
+    *("initial_weights=null", "model.image_encoder=resnet18", "model.text_encoder=package:minilm"),
+    *("model.pretrained=false", "data.short_side=64", "data.max_long_side=96"),
+    *("train.steps=2", "train.milestones=[1]", "train.workers=0", "train.threads=1", "train.validation_episodes=1"),
+    *("train.log_every=1", "evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.max_queries_per_class=1"),
+    *("evaluate.controls=[]", "evaluate.save_overlays=1", "evaluate.bootstrap_samples=10"),
+]
+
+
+@pytest.mark.parametrize("name", ["mini_ytvos_cma", "mini_ytvos_faithful", "mini_sailvos_transfer"])
+def test_an_official_experiment_takes_two_steps_and_is_evaluated_with_small_encoders(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the encoders, the picture size and the length is as the experiment says."""
+    monkeypatch.chdir(tmp_path)
+    names = ("hat", "plant", "hand", "dog", "raccoon", "squirrel", "bus", "person")
+    write_tiny_benchmark(tmp_path / "data/Mini-Ref-YouTube-VOS", names=names, frames=6, videos_per_class=3)
+    write_tiny_benchmark(tmp_path / "data/Mini-Ref-SAIL-VOS", layout="sailvos-readme", names=SAIL_CLASSES, frames=6)
+
+    assert main(["run", str(ROOT / f"experiments/{name}.yaml"), "--out", "run", *STAND_IN]) == 0
+
+    steps = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    losses = [line["total"] for line in steps if line["kind"] == "train"]
+    assert len(losses) == 2
+    assert all(map(math.isfinite, losses))
+    classes = {record.category for record in read_records(tmp_path / "run/records.csv")}
+    assert classes == set(SAIL_CLASSES if "sail" in name else ("hat", "raccoon"))
