@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from fewshot.cli import main
+from tests.published_weights import published_weights
+from tests.written_runs import write_run
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +26,7 @@ SMALL = [
     *("model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
     *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
     *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.control_shots=[1]", "evaluate.max_queries_per_class=1"),
-    *("evaluate.save_overlays=1", "evaluate.bootstrap_samples=10", "learner.steps=1"),
+    *("evaluate.workers=1", "evaluate.save_overlays=1", "evaluate.bootstrap_samples=10", "learner.steps=1"),
 ]
 
 
@@ -45,7 +48,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[2] for command in printed_commands()}
-    assert kinds == {"run", "train", "evaluate", "data", "episodes", "config"}
+    reading = {"compare", "groups", "config", "episodes", "bench"}
+    assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
 @pytest.mark.parametrize("command", printed_commands())
@@ -60,6 +64,11 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += ["evaluate.max_queries_per_class=1"]
     elif arguments[0] == "episodes":
         arguments += [*SMALL, "--count", "5"]
+    elif arguments[0] == "groups":
+        for number, folder in enumerate(arguments[1:5], start=1):
+            write_run(project / folder, lambda *_: 0.5, overrides=[f"data.group={number}"])
+    elif arguments[0] == "convert":
+        torch.save({"model": published_weights(form="dab")}, project / arguments[1])
     assert main(arguments) == 0
 
 
