@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,4 +72,4 @@ def numeric_columns(head: Sequence[str], body: Cells) -> list[bool]:
 
 
 def _is_numeric(cell: str) -> bool:
-    return cell in ("", "-") or cell[0] in "+-[.0123456789"
+    return re.fullmatch(r"[-+.,\[\] 0-9]*", cell) is not None

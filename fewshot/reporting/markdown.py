@@ -7,8 +7,8 @@ import re
 from fewshot.reporting.content import Page
 from fewshot.tables import markdown_table
 
-# Characters that would make markup of a name: code, emphasis, HTML. `]` only before `(`, where it would make a link.
-_SPECIAL = re.compile(r"[\\`*<>&~]|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
+# What would make markup of a name: code, emphasis, HTML and its entities, and `]` where it would make a link.
+_SPECIAL = re.compile(r"[\\`*<>~]|&(?=#?\w+;)|\](?=[(\[:])|(?<!\w)_|_(?!\w)")
 
 
 def markdown_tables(page: Page) -> str:

@@ -25,10 +25,10 @@ def build_page(folders: Sequence[Path]) -> Page:
     runs = read_runs(folders)
     experiments = group_runs(runs)
     parts = strata(experiments)
-    lead = f"{_count(len(runs), 'run')} of {_count(len(experiments), 'experiment')} on novel classes. "
+    lead = f"{_count(len(runs), 'run')} of {_count(len(experiments), 'experiment')} on novel classes."
     if len(parts) > 1:
         named = ", ".join(f"group {part.group} by {part.scoring} scoring" for part in parts)
-        lead += f"Each group and scoring has a section of its own, and no number is averaged over them: {named}."
+        lead += f" Each group and scoring has a section of its own, and no number is averaged over them: {named}."
     title = "Few-shot referring video object segmentation: " + ", ".join(one.name for one in experiments)
     results = tuple(results_section(part) for part in parts)
     return Page(title, lead, (runs_section(experiments), *results, gallery_section(runs), *provenance_sections(runs)))
