@@ -155,7 +155,9 @@ class EvaluateConfig(Section):
     chunk_frames: int = Field(
         10, ge=1, description="Query frames that pass the network together; longer clips are linked."
     )
-    save_overlays: int = Field(8, ge=0, description="Queries drawn as overlay pictures.")
+    save_overlays: int = Field(
+        8, ge=0, description="Queries drawn as overlays: median, worst and best, then as the tasks come."
+    )
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
 
     @field_validator("seeds", "shots", "scoring", "methods", "controls", "control_shots")

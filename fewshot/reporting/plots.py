@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart (yellow left out: too pale on white).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+_LABEL = 28  # characters of a class name beside its bars
 _MARKERS = ("o", "s", "D", "^", "v")
 
 
@@ -77,7 +79,8 @@ def bar_plot(panels: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
                     height=0.92 * thickness,
                     color=_COLOURS[number % len(_COLOURS)],
                 )
-            axes.set_yticks(range(len(classes)), classes if position == 1 else [""] * len(classes))
+            labels = [textwrap.shorten(category, _LABEL, placeholder="...") for category in classes]
+            axes.set_yticks(range(len(classes)), labels if position == 1 else [""] * len(classes))
             axes.set(title=title, xlabel="J&F", xlim=(0, 100), ylim=(-0.6, len(classes) - 0.4))
             axes.grid(axis="x", alpha=0.3)
             axes.set_axisbelow(True)
