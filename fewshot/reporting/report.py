@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from episodes.errors import UserError
 from fewshot.records import write_whole
 from fewshot.reporting.content import Page
 from fewshot.reporting.experiments import group_runs, strata
@@ -35,7 +36,10 @@ def build_page(folders: Sequence[Path]) -> Page:
 
 
 def write_page(page: Page, *, html: Path, markdown: Path | None = None, latex: Path | None = None) -> None:
-    """Write each file whole or not at all; Markdown and LaTeX hold the tables alone."""
+    """Write each file whole or not at all; Markdown and LaTeX hold the tables alone. UserError if one is a folder."""
+    for path in filter(None, (html, markdown, latex)):
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; name a file in it, for example {path / 'report.html'}")
     write_whole(html, html_page(page).encode())
     if markdown is not None:
         write_whole(markdown, markdown_tables(page).encode())

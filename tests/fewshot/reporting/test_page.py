@@ -172,3 +172,15 @@ def test_the_command_writes_all_three_files_and_names_them(run: Path, tmp_path: 
     assert files[0].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     for name in CLASSES:
         assert all(name in file.read_text(encoding="utf-8") for file in files)
+
+
+@pytest.mark.parametrize("option", ["--out", "--markdown", "--latex"])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_written(
+    run: Path, tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["report", str(run), option, str(run)]) == 2
+
+    assert "demo is a folder; name a file in it" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
