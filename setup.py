@@ -14,10 +14,12 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["episodes*", "models*", "fewshot*"]),
+    package_data={"fewshot.reporting": ["*.jinja"]},
     install_requires=[
         "accelerate>=1.0",
         "einops>=0.7",
         "fonttools>=4.40",
+        "jinja2>=3.1",
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.9",

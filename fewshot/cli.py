@@ -114,6 +114,16 @@ def _groups(options: argparse.Namespace) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from fewshot.reporting.report import build_page, write_page
+
+    page = build_page(options.runs)
+    write_page(page, html=options.out, markdown=options.markdown, latex=options.latex)
+    for path in filter(None, (options.out, options.markdown, options.latex)):
+        print(path)
+    return 0
+
+
 def _data_glyphs(options: argparse.Namespace) -> int:
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import check_section
@@ -330,6 +340,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     groups.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder of one group")
     groups.add_argument("--out", type=Path, metavar="FILE", help="write the table as Markdown too")
+
+    report = _command(
+        commands, "report", _report, "one page over evaluated runs", "report runs/demo runs/try --out report.html"
+    )
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
+    report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
 
     data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -8,6 +8,7 @@ the two values would silently vanish), several documents, and keys that are no w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,14 @@ def load_document(path: Path) -> Document:
     `extends` is a path or a list of paths, relative to the file that names them. Raises ConfigError.
     """
     return _load(Path(path), (), {})
+
+
+def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by their dotted keys, as overrides name them: `{"train.steps": 700, ...}`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
 
 
 def parse_document(text: str, source: str) -> Document:

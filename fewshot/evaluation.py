@@ -17,11 +17,12 @@ from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
-from fewshot.checkpoint import best, latest, load_checkpoint
+from fewshot.checkpoint import best, latest, load_checkpoint, read_state
 from fewshot.config import ExperimentConfig, plain
 from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator
 from fewshot.records import Record, write_records, write_whole
+from fewshot.runlog import log_evaluation
 from fewshot.setup_run import build_network, cached_features
 from fewshot.summary import summarise, write_summary
 
@@ -43,6 +44,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     root, group = evaluated.catalog.root, config.data.group
     log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
     evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
+    step = int(read_state(checkpoint)["step"])
     began = time.perf_counter()
     records: list[Record] = []
     several = config.evaluate.workers > 1
@@ -53,7 +55,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
             log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
     write_whole(run_folder / "tasks.json", task_file_text(tasks, evaluated.catalog.name).encode())
     write_records(run_folder / "records.csv", records)
-    evaluator.draw(tasks, run_folder / "overlays")
+    evaluator.draw(tasks, records, run_folder / "overlays")
     summary = summarise(
         records,
         resamples=config.evaluate.bootstrap_samples,
@@ -62,10 +64,12 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         manifest=manifest_hash(manifest(tasks)),
         wall_seconds=time.perf_counter() - began,
         config=plain(config),
+        benchmark_index=evaluated.catalog.index_hash(),
         **evaluated.facts,
     )
     path = run_folder / "summary.json"
     write_summary(path, summary)
+    log_evaluation(run_folder, step, plain(config), summary)
     return path
 
 

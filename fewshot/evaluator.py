@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong
 from episodes.types import ClipBatch, ClipRef
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore
+from fewshot.gallery import DrawnQuery, Pick, pick_queries, write_index
 from fewshot.learners import Learner, build_learner
 from fewshot.metrics import TOLERANCES, score_clip
 from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
@@ -204,26 +206,44 @@ class Evaluator:
 
     # ------------------------------------------------------------------ pictures
 
-    def draw(self, tasks: list[EvaluationTask], folder: Path) -> None:
-        """Overlays of the first query of one task after another, up to `save_overlays`; support is the smallest K."""
-        shots = min(self.config.evaluate.shots)
-        for old in folder.glob("*.png"):
+    def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> None:
+        """Overlays of the model fed forward on the smallest K, up to `save_overlays`, and what each of them shows."""
+        shots, label = min(self.config.evaluate.shots), self.method_name("conditioning")
+        row = (label, shots, None, self.config.evaluate.scoring[0])
+        answers = [r for r in records if (r.method, r.shots, r.control, r.scoring) == row]
+        for old in (*folder.glob("*.png"), *folder.glob("*.json")):
             old.unlink()
-        for task in tasks[: self.config.evaluate.save_overlays]:
-            if not task.queries:
-                continue
-            ref = task.queries[task.seed % len(task.queries)]
-            clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
-            query = self._load(ref, task.category, pictures=True)
-            predictor = self._adapt("conditioning", join_clips(clips))
-            rows, columns = query.picture()
-            mask = predictor.predict(query.to(self.device))[0, :, rows, columns].cpu().numpy() > 0.5
-            truth = query.masks[0, :, rows, columns].numpy()
-            scores, _ = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
-            title = f"{task.category}: {shots}-shot, J {100 * scores.mean():.0f}"
-            pages = [ClipPicture.of_batch(clip) for clip in (*clips, query)]
-            page = draw_overlay(pages[:-1], pages[-1], mask, title=title, scores=scores.tolist())
-            write_overlay(folder / f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}.png", page)
+        picks = pick_queries(tasks, answers, self.config.evaluate.save_overlays)
+        write_index(folder, [self._draw(pick, shots, label, folder) for pick in picks])
+
+    def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:
+        task, ref = pick.task, pick.query
+        clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
+        query = self._load(ref, task.category, pictures=True)
+        predictor = self._adapt("conditioning", join_clips(clips))
+        rows, columns = query.picture()
+        mask = predictor.predict(query.to(self.device))[0, :, rows, columns].cpu().numpy() > 0.5
+        truth = query.masks[0, :, rows, columns].numpy()
+        region, boundary = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
+        title = f"{task.category}: {shots}-shot, J {100 * region.mean():.0f}"
+        pages = [ClipPicture.of_batch(clip) for clip in (*clips, query)]
+        page = draw_overlay(pages[:-1], pages[-1], mask, title=title, scores=region.tolist())
+        name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
+        write_overlay(folder / name, page)
+        return DrawnQuery(
+            picture=name,
+            choice=pick.choice,
+            method=label,
+            shots=shots,
+            seed=task.seed,
+            category=task.category,
+            video=ref.video,
+            object_id=ref.object_id,
+            expression=ref.expression_id,
+            sentence=query.texts[0],
+            J=100 * float(region.mean()),
+            F=100 * float(boundary.mean()),
+        )
 
 
 def _threshold(probability: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:

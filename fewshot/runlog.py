@@ -1,4 +1,4 @@
-"""What a training writes about itself: metrics.jsonl, TensorBoard events (tb/), meta.json."""
+"""What a run writes about itself: metrics.jsonl, TensorBoard events (tb/), meta.json."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from fewshot.config_yaml import dotted
 from fewshot.records import write_whole
+from fewshot.summary import Summary
 
 METRICS = "metrics.jsonl"
 _META = "meta.json"
 _BOARD = "tb"
+_EVALUATION = "evaluation"
 _PACKAGES = ("fewshot-rvos", "torch", "torchvision", "timm", "transformers", "accelerate", "numpy", "safetensors")
 
 
@@ -73,12 +76,23 @@ class RunLog:
         """The run's config (nested plain values) and its final scores for TensorBoard's HPARAMS page."""
         if self._board is None:
             return
-        scores = {f"final/{name}": float(value) for name, value in metrics.items()}
-        writer = self._board._get_file_writer()
-        for summary in hparams(dict(_flatten(values)), scores):  # SummaryWriter.add_hparams would open a second run
-            writer.add_summary(summary)
-        for name, value in scores.items():
-            self._board.add_scalar(name, value)
+        _add_hyperparameters(self._board, values, {f"final/{name}": float(value) for name, value in metrics.items()})
+
+
+def log_evaluation(run_folder: Path, step: int, values: Mapping[str, Any], summary: Summary) -> None:
+    """The summary's J, F and J&F for TensorBoard at the checkpoint's step, and beside the config on its HPARAMS page.
+
+    They have a folder of their own in tb/, written anew: TensorBoard keeps the first HPARAMS entry of a folder, which
+    is that of the training, and would show the scores of an earlier evaluation beside the new ones.
+    """
+    folder = run_folder / _BOARD / _EVALUATION
+    shutil.rmtree(folder, ignore_errors=True)
+    scores: dict[str, float] = {}
+    for row in summary.rows:
+        name = "/".join(("evaluation", row.scoring, row.method, f"{row.shots}-shot", *filter(None, (row.control,))))
+        scores |= {f"{name}/J": row.J, f"{name}/F": row.F, f"{name}/JF": row.JF}
+    with SummaryWriter(str(folder)) as board:
+        _add_hyperparameters(board, values, scores, step)
 
 
 def write_meta(run_folder: Path, *, seed: int, step: int) -> None:
@@ -109,16 +123,16 @@ def _truncate(path: Path, step: int) -> None:
         write_whole(path, "".join(line for line in lines if json.loads(line)["step"] <= step).encode())
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, bool | int | float | str]]:
-    """Nested values by their dotted keys; lists and null as text, which is all that TensorBoard can show of them."""
-    pairs: list[tuple[str, bool | int | float | str]] = []
-    for name, value in values.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            pairs += _flatten(value, f"{key}.")
-        else:
-            pairs.append((key, value if isinstance(value, bool | int | float | str) else str(value)))
-    return pairs
+def _add_hyperparameters(
+    board: SummaryWriter, values: Mapping[str, Any], scores: Mapping[str, float], step: int | None = None
+) -> None:
+    """Config and scores of one HPARAMS entry; lists and null as text, which is all that TensorBoard shows of them."""
+    shown = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in dotted(values).items()}
+    writer = board._get_file_writer()
+    for summary in hparams(shown, dict(scores)):  # SummaryWriter.add_hparams would open a second run
+        writer.add_summary(summary)
+    for name, value in scores.items():
+        board.add_scalar(name, value, step)
 
 
 def _version(package: str) -> str | None:

@@ -81,14 +81,39 @@ def paired_difference(
 
     Both are resampled by the same draws: what makes a class or video hard for both cancels. None if they share no item.
     """
-    shared = {record.item for record in first} & {record.item for record in second}
+    return difference_over_trainings([first], [second], resamples=resamples, seed=seed)
+
+
+def estimate_over_trainings(
+    trainings: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Mean of several trainings of one method, each pooled as `estimate` does, and its 95 % interval.
+
+    All trainings are resampled by the same draws of classes and videos and then averaged; trainings themselves are not
+    resampled, so their spread is not in the interval. Raises ValueError as `estimate` does, and if they answered
+    different items.
+    """
+    if len({frozenset(record.item for record in records) for records in trainings}) != 1:
+        raise ValueError("trainings of one method must have answered the same items, at least one training")
+    mean, drawn = _over_trainings(trainings, resamples, seed)
+    low, high = _interval(drawn)
+    j, f = (float(100 * value) for value in mean)
+    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+
+
+def difference_over_trainings(
+    first: Sequence[Sequence[Record]], second: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference | None:
+    """`paired_difference` of two methods that were each trained once or several times: means over their trainings, on
+    the items that all trainings of both answered. None if there is no such item."""
+    shared = set.intersection(*({record.item for record in records} for records in (*first, *second)))
     if not shared:
         return None
-    tables = [_cluster_table([record for record in side if record.item in shared]) for side in (first, second)]
+    sides = [[[r for r in records if r.item in shared] for records in side] for side in (first, second)]
     # Equal items make equal clusters, and equal seeds then make equal draws.
-    drawn = [_bootstrap(table, resamples, seed) for table in tables]
-    low, high = _interval(drawn[0] - drawn[1])
-    j, f = (float(100 * value) for value in _mean(tables[0]) - _mean(tables[1]))
+    (mean, drawn), (other_mean, other_drawn) = (_over_trainings(side, resamples, seed) for side in sides)
+    low, high = _interval(drawn - other_drawn)
+    j, f = (float(100 * value) for value in mean - other_mean)
     return Difference(items=len(shared), J=j, F=f, JF_low=low, JF_high=high)
 
 
@@ -145,6 +170,15 @@ def _cluster_table(records: Sequence[Record]) -> _ClusterTable:
         scores[cell] += (record.J, record.F) if by_class else (record.J_sum, record.F_sum)
         weights[cell] += 1 if by_class else record.frames
     return _ClusterTable(scores, weights, counts, by_class)
+
+
+def _over_trainings(
+    trainings: Sequence[Sequence[Record]], resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(2,) J and F as fractions, and (R, 2) of each resample: means over trainings, all on the same draws."""
+    tables = [_cluster_table(records) for records in trainings]
+    drawn = np.mean([_bootstrap(table, resamples, seed) for table in tables], axis=0)
+    return np.asarray(np.mean([_mean(table) for table in tables], axis=0)), np.asarray(drawn)
 
 
 def _mean(table: _ClusterTable) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def label(row: SummaryRow) -> str:
 def text_table(head: Sequence[str], body: Cells) -> str:
     """Columns aligned by spaces: words to the left, numbers to the right."""
     widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
-    numeric = [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
+    numeric = numeric_columns(head, body)
     lines = []
     for row in (head, ["-" * width for width in widths], *body):
         cells = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
@@ -71,10 +72,14 @@ def text_table(head: Sequence[str], body: Cells) -> str:
 
 
 def markdown_table(head: Sequence[str], body: Cells) -> str:
-    numeric = [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
-    rule = ["---:" if right else "---" for right in numeric]
+    rule = ["---:" if right else "---" for right in numeric_columns(head, body)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *body))
 
 
+def numeric_columns(head: Sequence[str], body: Cells) -> list[bool]:
+    """For each column whether it holds nothing but numbers and intervals, which are set to the right."""
+    return [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
+
+
 def _is_numeric(cell: str) -> bool:
-    return cell in ("", "-") or cell[0] in "+-[.0123456789"
+    return re.fullmatch(r"[-+.,\[\] 0-9]*", cell) is not None

@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[2] for command in printed_commands()}
-    reading = {"compare", "groups", "config", "episodes", "bench"}
+    reading = {"compare", "groups", "config", "episodes", "bench", "report"}
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 

@@ -11,7 +11,7 @@ import yaml
 from episodes.errors import ConfigError, UserError
 from fewshot.config import ExperimentConfig, config_hash, load_config, plain, to_yaml
 from fewshot.config_errors import key_paths
-from fewshot.config_yaml import Document, dump, load_document, parse_document, parse_override
+from fewshot.config_yaml import Document, dotted, dump, load_document, parse_document, parse_override
 
 MINIMAL = "name: small\ndata: {root: somewhere}\n"
 
@@ -292,3 +292,8 @@ def test_loading_a_config_needs_no_torch():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_dotted_keys_are_those_that_overrides_name():
+    values = {"train": {"steps": 3, "inner": {"rate": None}}, "shots": [1, 5], "empty": {}}
+    assert dotted(values) == {"train.steps": 3, "train.inner.rate": None, "shots": [1, 5]}

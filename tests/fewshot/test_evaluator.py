@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from episodes.dataset import join_clips
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot import evaluator as evaluation
+from fewshot.config import plain
 from fewshot.evaluation import evaluate_run
 from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator
+from fewshot.gallery import INDEX, read_index
 from fewshot.metrics import TOLERANCES
 from fewshot.records import read_records
 from fewshot.setup_run import build_network, cached_features, open_catalog
@@ -156,14 +159,55 @@ def test_a_second_evaluation_gives_the_same_numbers_and_pictures(evaluated):
 
 def test_overlays_are_pictures_of_this_evaluation_alone(evaluated):
     run, config = evaluated
-    pictures = sorted((run / "overlays").iterdir())
+    pictures = sorted((run / "overlays").glob("*.png"))
     assert len(pictures) == config.evaluate.save_overlays
+    assert {path.name for path in (run / "overlays").iterdir()} == {*(path.name for path in pictures), INDEX}
     for path in pictures:
         assert path.name.startswith(("disc-seed", "ring-seed")), "novel classes of group 1 only"
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         assert min(pixels.shape[:2]) > 100
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+
+
+def test_the_index_of_the_overlays_says_what_was_drawn_with_the_scores_of_the_records(evaluated):
+    run, _ = evaluated
+    scores = {
+        (r.seed, r.category, r.video, r.object_id, r.expression): 50 * (r.J + r.F)
+        for r in read_records(run / "records.csv")
+        if (r.method, r.shots, r.control, r.scoring) == ("cma", 1, None, "paper")
+    }
+    drawn = read_index(run / "overlays")
+    assert [query.choice for query in drawn] == ["median", "worst"]
+    for query in drawn:
+        found = scores[query.seed, query.category, query.video, query.object_id, query.expression]
+        # Drawn from pictures and alone, scored from stored features and in a batch: equal but for rounding.
+        assert abs((query.J + query.F) / 2 - found) < 0.5
+        assert (query.method, query.shots) == ("cma", 1)
+        assert query.sentence
+    worst = next(query for query in drawn if query.choice == "worst")
+    assert abs((worst.J + worst.F) / 2 - min(scores.values())) < 0.5
+
+
+def test_the_summary_says_which_config_and_which_benchmark_it_belongs_to(evaluated):
+    run, config = evaluated
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["config"] == plain(config)
+    assert summary["benchmark_index"] == open_catalog(config).index_hash()
+
+
+def test_tensorboard_has_every_row_of_the_last_evaluation_at_the_step_of_its_checkpoint(evaluated):
+    run, _ = evaluated
+    events = EventAccumulator(str(run / "tb" / "evaluation"))
+    events.Reload()
+    rows = json.loads((run / "summary.json").read_text())["rows"]
+    for row in rows:
+        control = f"/{row['control']}" if row["control"] else ""
+        tag = f"evaluation/{row['scoring']}/{row['method']}/{row['shots']}-shot{control}/JF"
+        assert [(event.step, event.value) for event in events.Scalars(tag)] == [(1, pytest.approx(row["JF"], rel=1e-6))]
+    assert len(events.Tags()["scalars"]) == 3 * len(rows)
+    assert "_hparams_/session_start_info" in events.SummaryMetadata.__self__.summary_metadata
+    assert len(list((run / "tb" / "evaluation").iterdir())) == 1, "an earlier evaluation leaves nothing behind"
 
 
 def test_a_run_without_checkpoint_is_refused(experiment, tmp_path):

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from fewshot.records import Item, Record
-from fewshot.statistics import estimate, estimate_over_groups, means_by, paired_difference
+from fewshot.statistics import (
+    difference_over_trainings,
+    estimate,
+    estimate_over_groups,
+    estimate_over_trainings,
+    means_by,
+    paired_difference,
+)
 
 
 def _record(
@@ -204,6 +211,41 @@ def test_a_paired_difference_uses_only_what_both_answered() -> None:
 
 def test_methods_without_a_common_item_have_no_difference() -> None:
     assert paired_difference([_record(0.9)], [_record(0.9, video="v1")]) is None
+
+
+def _uneven(c: int, v: int, s: int) -> float:
+    return 0.3 + (7 * c + 3 * v + s) % 8 / 20
+
+
+def test_one_training_alone_is_the_mean_over_trainings() -> None:
+    assert estimate_over_trainings([_grid(_uneven)]) == estimate(_grid(_uneven))
+
+
+def test_trainings_that_err_oppositely_leave_no_doubt_together() -> None:
+    trainings = [_grid(_uneven), _grid(lambda c, v, s: 1 - _uneven(c, v, s))]
+
+    found = estimate_over_trainings(trainings)
+
+    # Both are resampled by the same draws, so what one gains the other loses in every resample.
+    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((50, 50, 50))
+    assert estimate(trainings[0]).JF_high - estimate(trainings[0]).JF_low > 1
+
+
+def test_trainings_of_one_method_must_have_answered_the_same_items() -> None:
+    for trainings in ([_grid(_uneven), _grid(_uneven, videos=4)], []):
+        with pytest.raises(ValueError, match="the same items"):
+            estimate_over_trainings(trainings)
+
+
+def test_a_difference_over_trainings_is_that_of_their_means_on_what_all_answered() -> None:
+    first = [_grid(lambda c, v, s: _uneven(c, v, s) + 0.1), _grid(lambda c, v, s: _uneven(c, v, s) + 0.2, videos=3)]
+
+    found = difference_over_trainings(first, [_grid(_uneven)])
+
+    assert found is not None
+    assert found.items == 4 * 3 * 3
+    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((15, 15, 15))
+    assert difference_over_trainings(first, [[_record(0.5, seed=9)]]) is None
 
 
 def test_means_by_class_and_by_seed_are_those_of_their_records() -> None:

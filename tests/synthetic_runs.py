@@ -1,0 +1,81 @@
+"""Run folders with chosen scores, written by the functions that an evaluation writes them with; nothing is trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fewshot.config_yaml import dump
+from fewshot.gallery import DrawnQuery, write_index
+from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
+from fewshot.records import Item, Record, write_records
+from fewshot.summary import summarise, write_summary
+
+CLASSES = ("anchor", "crown", "umbrella")
+LEVELS = {  # method, shots, control -> mean J
+    ("prototype", 1, None): 0.2,
+    ("prototype", 5, None): 0.3,
+    ("cma", 1, None): 0.6,
+    ("cma", 5, None): 0.65,
+    ("cma+finetune", 1, None): 0.58,
+    ("cma+finetune", 5, None): 0.7,
+    ("cma", 1, "support_none"): 0.1,
+}
+
+
+def write_run(
+    folder: Path,
+    *,
+    seed: int = 0,
+    group: int = 1,
+    shift: float = 0.0,
+    draw_shifts: Sequence[float] = (0.0, 0.0),
+    noise: float = 0.08,
+    classes: Sequence[str] = CLASSES,
+    scorings: Sequence[str] = ("paper",),
+    benchmark: str | None = "b" * 64,
+    manifest: str = "9f" * 32,
+    sentence: str = "the blue disk",
+    pictures: int = 1,
+    config: dict | None = None,
+) -> Path:
+    """One evaluated run. `shift` is added to every J of this training, `draw_shifts` to those of each support seed."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng([7, seed])
+    records = []
+    for scoring in scorings:
+        for (method, shots, control), level in LEVELS.items():
+            for draw, draw_shift in enumerate(draw_shifts):
+                for name in classes:
+                    for video in range(3):
+                        region = np.clip(rng.normal(level + shift + draw_shift, noise, size=4), 0, 1)
+                        item = Item(group, draw, name, f"video-{video}", "1", str(video))
+                        how = {"method": method, "shots": shots, "control": control, "scoring": scoring}
+                        records.append(Record.of_clip(item, region, region, **how, seconds=0.25))
+    write_records(folder / "records.csv", records)
+    values = {"name": folder.name, "seed": seed, "data": {"root": "data/x", "group": group}}
+    values |= {"train": {"steps": 10}, "evaluate": {"label": "cma"}, **(config or {})}
+    facts = {"manifest": manifest, "checkpoint": "step-00000010", "wall_seconds": 12.0, "config": values}
+    facts |= {} if benchmark is None else {"benchmark_index": benchmark}
+    write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
+    (folder / "config.yaml").write_text(dump(values))
+    start = {"step": 0, "git": f"commit-{seed}", "command": ["run.py", "run"], "versions": {"torch": "2.14"}}
+    (folder / "meta.json").write_text(json.dumps({"starts": [start]}))
+    choices = ("median", "worst", "best", *["in order"] * pictures)[:pictures]
+    drawn = [_drawn(folder, number, choice, classes[0], sentence) for number, choice in enumerate(choices)]
+    write_index(folder / "overlays", drawn)
+    return folder
+
+
+def _drawn(folder: Path, number: int, choice: str, category: str, sentence: str) -> DrawnQuery:
+    frames = np.random.default_rng([3, number]).integers(0, 255, size=(2, 48, 64, 3)).astype(np.uint8)
+    masks = np.zeros((2, 48, 64), dtype=bool)
+    masks[:, 10:30, 10:30] = True
+    clip = ClipPicture(frames, masks, "a disk")
+    write_overlay(folder / "overlays" / f"{number}.png", draw_overlay([clip], clip, masks, title="drawn"))
+    how = {"method": "cma", "shots": 1, "seed": 0, "category": category, "video": "video-0", "object_id": "1"}
+    scores = {"J": 50.0 + number, "F": 60.0}
+    return DrawnQuery(picture=f"{number}.png", choice=choice, expression="0", sentence=sentence, **how, **scores)
