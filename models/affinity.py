@@ -101,8 +101,7 @@ class CrossModalAffinity(nn.Module):
             support, coverage = support[:, middle : middle + 1], coverage[:, middle : middle + 1]
         coverage = coverage.to(support.dtype)
         masked = resize(support, (coverage.shape[-2], coverage.shape[-1])) * coverage[:, :, None]
-        empty = masked.new_zeros(0)
-        key = value = empty
+        key = value = masked.new_zeros(len(masked), 0, 0)
         if "cross" in self.stages:
             b = masked.shape[0]
             frames_first = rearrange(masked, "b m c h w -> (b m) c h w")

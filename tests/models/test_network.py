@@ -173,8 +173,9 @@ def test_a_batch_of_episodes_gives_what_each_gives_alone(head: str, prior: bool)
         assert difference(together[episode : episode + 1], alone) < ROUNDING
 
 
-def test_one_memory_serves_a_batch_of_queries() -> None:
-    network = small_network()
+@pytest.mark.parametrize("stages", [(), ("self",), ("cross",), ("self", "cross")], ids=str)
+def test_one_memory_serves_a_batch_of_queries(stages: tuple[str, ...]) -> None:
+    network = small_network(affinity={"stages": stages})
     support, query = network.trunk(random_clips(2)), network.trunk(random_clips(3, seed=1))
 
     with torch.no_grad():
