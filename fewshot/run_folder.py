@@ -53,6 +53,12 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     return load_config(stored, overrides)
 
 
+def training_values(config: ExperimentConfig) -> dict[str, Any]:
+    """The values that the weights depend on, as plain YAML values: configs that agree in them train alike."""
+    found: dict[str, Any] = _without_free(plain(config))
+    return found
+
+
 def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> bool:
     """True when summary.json in the folder stems from exactly this config and checkpoint."""
     if not (folder / _EVALUATED).is_file() or not (folder / "summary.json").is_file():
@@ -68,6 +74,12 @@ def mark_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> N
 
 def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
     return {"config": config_hash(config), "checkpoint": checkpoint}
+
+
+def _without_free(values: Any, key: tuple[str, ...] = ()) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {name: _without_free(value, (*key, name)) for name, value in values.items() if (*key, name) not in _FREE}
 
 
 def _differences(old: Any, new: Any, key: tuple[str, ...] = ()) -> list[str]:
