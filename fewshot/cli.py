@@ -22,7 +22,7 @@ from episodes.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config import ExperimentConfig
+    from fewshot.config import DataConfig, ExperimentConfig
 
 Handler = Callable[[argparse.Namespace], int]
 _PROGRAM = "python run.py"
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     from fewshot.setup_run import open_catalog
 
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     draw_tasks(config, open_catalog(config))  # an impossible evaluation is refused before the training, not after it
     _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     checkpoint = _train_in(config, folder)
     print(f"Checkpoint: {checkpoint}\nNext: {_PROGRAM} evaluate {folder}")
     return 0
@@ -90,9 +90,39 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder: Path = options.run
     config = read_run(folder, options.overrides)
     _start_logging()
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     _evaluate_in(config, folder, again=True)
     _print_results(folder)
+    return 0
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from fewshot.ablation.cells import load_ablation
+
+    ablation = load_ablation(options.ablation, options.overrides)
+    ablation.refuse_many(allowed=options.yes)
+    folder: Path = options.out or Path("runs/ablations") / ablation.config.name
+    options.out = folder
+    _start_logging()
+    for data in dict.fromkeys(cell.config.data for cell in ablation.cells):
+        _write_data_if_absent(data)
+    from fewshot.ablation.run import run_ablation
+
+    print(run_ablation(ablation, folder, jobs=options.jobs, memory=options.memory, retry=options.retry))
+    for name, meaning in (("table.md", "this table"), ("table.csv", "all its numbers"), ("plot.png", "its picture")):
+        print(f"{folder / name!s:40} {meaning}")
+    return 0
+
+
+def _features(options: argparse.Namespace) -> int:
+    from fewshot.config import load_config
+    from fewshot.setup_run import fill_cache
+
+    config = load_config(options.experiment, options.overrides)
+    _start_logging()
+    _write_data_if_absent(config.data)
+    store = fill_cache(config)
+    print("data.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
     return 0
 
 
@@ -125,7 +155,7 @@ def _episodes(options: argparse.Namespace) -> int:
     from fewshot.config import load_config
 
     config = load_config(options.experiment, options.overrides)
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     drawing = config.episodes.model_dump(exclude={"augment"})
     catalog = read_ytvos(config.data.root)
     sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
@@ -179,10 +209,10 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
         mark_evaluated(folder, config, checkpoint.name)
 
 
-def _write_data_if_absent(config: ExperimentConfig) -> None:
+def _write_data_if_absent(data: DataConfig) -> None:
     """The embedded benchmark writes itself; any other data must be there (the reader says what it misses)."""
-    if config.data.glyphs is not None:
-        _write_glyphs(config.data.root, config.data.glyphs, os.cpu_count() or 1)
+    if data.glyphs is not None:
+        _write_glyphs(data.root, data.glyphs, os.cpu_count() or 1)
 
 
 def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
@@ -262,6 +292,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate)
+
+    ablate = _command(
+        commands,
+        "ablate",
+        _ablate,
+        "run variants of an experiment beside each other, in one table",
+        "ablate experiments/ablations/affinity_loss.yaml --jobs 2",
+    )
+    ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
+    _override_argument(ablate)
+    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
+    ablate.add_argument("--jobs", type=int, help="cells at a time (default: CPU cores / train.threads; on Slurm all)")
+    ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all cells together (default: all)")
+    ablate.add_argument("--retry", action="store_true", help="try cells again that failed")
+    ablate.add_argument("--yes", action="store_true", help="run more than 64 cells")
+
+    features = _command(
+        commands,
+        "features",
+        _features,
+        "compute and keep the trunk features that runs of an experiment read",
+        "features experiments/demo.yaml",
+    )
+    _experiment_arguments(features)
 
     data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -17,7 +17,10 @@ from fewshot.config import load_config
 from fewshot.run_folder import is_evaluated, mark_evaluated, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = (("run",), ("train",), ("evaluate",), ("data", "glyphs"), ("data", "check"), ("episodes",), ("config",))
+COMMANDS = (
+    *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",)),
+    *(("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
+)
 TINY = ("size=48", "frames=2", "videos_per_class=2")
 
 
