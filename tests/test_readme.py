@@ -54,7 +54,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
         arguments += SMALL_DATA
-    elif arguments[0] in ("run", "train"):
+    elif arguments[0] in ("run", "train", "ablate"):
         arguments += SMALL
     elif arguments[0] == "evaluate":
         arguments += ["evaluate.max_queries_per_class=1"]

@@ -69,15 +69,16 @@ def _lines(axes: Any, rows: Sequence[TableRow], key: str | None) -> None:
         if key is None and _NO_MASK in row.controls:
             # Drawn at 0 shots: clips are seen, but nothing is marked in them.
             blind = row.controls[_NO_MASK]
-            controls.setdefault(f"{label}, {row.shots} without mask", []).append(
-                (0, blind.JF, blind.JF_low, blind.JF_high)
-            )
+            controls.setdefault(label, []).append((0, blind.JF, blind.JF_low, blind.JF_high))
+    colours = {label: f"C{number % 10}" for number, label in enumerate(series)}
     for found, marker, style in ((series, "o", "-"), (controls, "s", "none")):
         for label, unsorted in found.items():
             xs, ys, below, above = _errors(sorted(unsorted))
-            axes.errorbar(
-                xs, ys, yerr=(below, above), marker=marker, linestyle=style, capsize=3, markersize=4, label=label
-            )
+            how = {"marker": marker, "linestyle": style, "markersize": 4, "capsize": 3, "color": colours[label]}
+            shown = label if found is series else None
+            axes.errorbar(xs, ys, yerr=(below, above), label=shown, **how)
+    if controls:
+        axes.plot([], [], marker="s", linestyle="none", markersize=4, color="#666666", label="0: clips without mask")
     axes.set(xlabel=key or "shots (support clips)", ylabel="J&F", ylim=(0, None))
     positions = [x for unsorted in series.values() for x, *_ in unsorted]
     if min(positions) > 0 and max(positions) >= 100 * min(positions):

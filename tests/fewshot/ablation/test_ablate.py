@@ -18,9 +18,12 @@ from PIL import Image
 from episodes.errors import ConfigError
 from fewshot import cli
 from fewshot.ablation.cells import load_ablation
-from fewshot.ablation.job import LOG
+from fewshot.ablation.job import LOG, Job
+from fewshot.ablation.launch import LocalLauncher
 from fewshot.ablation.run import AblationError, _claimed, concurrency
+from fewshot.config import load_config
 from fewshot.progress import start_logging
+from fewshot.records import write_whole
 from tests.tiny_runs import write_experiment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -227,6 +230,30 @@ def test_a_folder_of_other_things_is_not_made_an_ablation(tiny_set, tmp_path, mo
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
     with _claimed(tmp_path / "study"), pytest.raises(AblationError, match="at work"), _claimed(tmp_path / "study"):
+        pass
+
+
+def test_a_cell_that_outlives_its_command_keeps_the_folder_claimed(experiment, tmp_path, monkeypatch):
+    (tmp_path / "slow.py").write_text(
+        "import os, time\nprint(os.environ['OMP_NUM_THREADS'], flush=True)\ntime.sleep(60)\n"
+    )
+    monkeypatch.setattr("fewshot.ablation.launch._RUN", tmp_path / "slow.py")
+    job = Job("cell", "evaluate", tmp_path / "study" / "cell", load_config(experiment, ["train.threads=0"]))
+    with _claimed(tmp_path / "study") as lock:
+        write_whole(tmp_path / "study" / "ablation.yaml", b"")
+        job.folder.mkdir()
+        running = LocalLauncher(lock, threads=3).start(job)
+    try:
+        with pytest.raises(AblationError, match="at work"), _claimed(tmp_path / "study"):
+            pass
+        deadline = time.monotonic() + 30
+        while job.log_tail() != "3" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert job.log_tail() == "3", "threads that the config leaves open are the launcher's"
+    finally:
+        running.kill()
+        running.wait()
+    with _claimed(tmp_path / "study"):
         pass
 
 
