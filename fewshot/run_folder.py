@@ -56,6 +56,12 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     return load_config(stored, overrides)
 
 
+def training_values(config: ExperimentConfig) -> dict[str, Any]:
+    """The values that the weights depend on, as plain YAML values: configs that agree in them train alike."""
+    found: dict[str, Any] = _without_free(plain(config))
+    return found
+
+
 def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> bool:
     """True when summary.json in the folder stems from exactly this config and checkpoint."""
     if not (folder / _EVALUATED).is_file() or not (folder / "summary.json").is_file():
@@ -74,6 +80,12 @@ def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
     if config.evaluate.tasks is not None and config.evaluate.tasks.is_file():  # other tasks may lie there by now
         evaluation["tasks"] = hashlib.sha256(config.evaluate.tasks.read_bytes()).hexdigest()
     return evaluation
+
+
+def _without_free(values: Any, key: tuple[str, ...] = ()) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {name: _without_free(value, (*key, name)) for name, value in values.items() if (*key, name) not in _FREE}
 
 
 def config_differences(

@@ -70,6 +70,17 @@ def cached_features(
     return store
 
 
+def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
+    """Compute all trunk features that a run of this config reads; None if it caches none.
+
+    Runs that start beside each other, of one benchmark and encoder, then find them and do not compute them twice.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return cached_features(config, open_catalog(config), build_network(config).to(device), device)
+
+
 def _refuse_other_sizes(catalog: VideoCatalog) -> None:
     """Beside stored features no picture is decoded, so its size is compared with that of its mask here."""
     for video in catalog.videos.values():

@@ -18,17 +18,8 @@ from fewshot.run_folder import is_evaluated, mark_evaluated, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    *(
-        ("run",),
-        ("train",),
-        ("evaluate",),
-        ("compare",),
-        ("groups",),
-        ("report",),
-        ("convert",),
-        ("export",),
-        ("bench",),
-    ),
+    *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
+    *(("convert",), ("export",), ("bench",)),
     *(("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
 )
 TINY = ("size=48", "frames=2", "videos_per_class=2")
