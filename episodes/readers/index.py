@@ -145,6 +145,8 @@ class _Index:
             entry = _mapping(entries[key], self.expression_file, f"{video}.expressions.{key}")
             text, owner = entry.get("exp"), str(entry.get("obj_id"))
             where = f"expression {key!r} of video {video!r}"
+            if not (key.isascii() and key.isdecimal()):
+                self.warn("expression id is no number", self.expression_file, f"{where} is kept; ids are whole numbers")
             if not isinstance(text, str) or not text.strip():
                 detail = f"{where}: found {_shown(text)}; it is left out"
                 self.warn("expression without words", self.expression_file, detail)

@@ -178,6 +178,19 @@ def test_deep_nesting_and_wrong_encoding_are_layout_errors(root: Path) -> None:
             read_ytvos(root)
 
 
+def test_expression_ids_may_have_gaps_and_others_than_numbers_are_kept_and_named(root: Path) -> None:
+    def rename(videos: dict[str, Any]) -> None:
+        said = videos[VIDEO]["expressions"]
+        videos[VIDEO]["expressions"] = {"7": said["0"], "three": said["1"]}
+
+    edit(root / EXPRESSIONS, rename)
+    catalog = read_ytvos(root)
+
+    assert [item.id for item in catalog.videos[VIDEO].expressions] == ["7", "three"]
+    assert [problem.kind for problem in catalog.problems] == ["expression id is no number"]
+    assert "'three'" in catalog.problems[0].detail
+
+
 def test_a_missing_folder_or_index_says_what_was_looked_for(root: Path, tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="no such folder"):
         read_benchmark(tmp_path / "nothing")
