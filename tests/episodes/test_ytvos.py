@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from episodes.catalog import GROUPS
 from episodes.errors import LayoutError
 from episodes.readers import read_benchmark
 from episodes.readers.ytvos import OFFICIAL_CLASSES, read_ytvos
@@ -130,6 +131,15 @@ def test_frames_that_the_video_lacks_are_taken_from_the_object(root: Path) -> No
 def test_an_object_without_a_frame_list_counts_as_always_visible(root: Path) -> None:
     edit(root / META, lambda videos: videos[VIDEO]["objects"]["1"].pop("frames"))
     assert read_ytvos(root).videos[VIDEO].object("1").frames == ("00000", "00005")
+
+
+def test_a_category_outside_the_class_list_is_kept_and_in_no_group(root: Path) -> None:
+    edit(root / META, lambda videos: videos[VIDEO]["objects"]["1"].update(category="unicorn"))
+    catalog = read_ytvos(root)
+    assert catalog.videos[VIDEO].object("1").category == "unicorn"
+    for group in GROUPS:
+        assert "unicorn" not in (*catalog.base_classes(group), *catalog.novel_classes(group))
+    assert [problem.kind for problem in catalog.problems] == ["category outside the class list"]
 
 
 def test_odd_object_ids_and_empty_sentences_are_left_out_and_noted(root: Path) -> None:
