@@ -163,7 +163,7 @@ def _data_glyphs(options: argparse.Namespace) -> int:
     config = check_section(GlyphsConfig, document, "The generator's config")
     _start_logging()
     _write_glyphs(options.out, config, options.workers)
-    print(f"Mini-Ref-Glyphs lies in {options.out}")
+    print(f"Mini-Ref-Glyphs lies in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
 
 
