@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fewshot.ablation.job import LOG, Job
+from fewshot.interruption import children_interruptible
 
 _RUN = Path(__file__).resolve().parents[2] / "run.py"
 
@@ -50,7 +51,7 @@ class Command:
     def start(self, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
         """A process in a session of its own: Ctrl-C at the terminal reaches it only through whoever started it."""
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab") as log, children_interruptible():
             return subprocess.Popen(
                 [sys.executable, str(_RUN), *self.arguments],
                 cwd=self.folder,
