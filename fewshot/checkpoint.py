@@ -1,6 +1,7 @@
 """Checkpoints as folders: safetensors and JSON, never pickle; written aside and renamed, so each one seen is complete.
 
     RUN/checkpoints/step-00000100/model.safetensors       the trainable head
+                                  learner.safetensors     what the learner trains beside the head, if anything
                                   optimizer.safetensors   state tensors of the optimiser
                                   state.json              step, score, the optimiser's numbers, `extra`, hashes
 
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,8 @@ from episodes.errors import CheckpointError
 
 _FOLDER = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
-_MODEL, _OPTIMIZER, _STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+_MODEL, _LEARNER, _OPTIMIZER = "model.safetensors", "learner.safetensors", "optimizer.safetensors"
+_STATE = "state.json"
 _FORMAT = 1
 _LISTED = 6  # names that an error lists of each kind
 
@@ -45,6 +48,7 @@ def save_checkpoint(
     step: int,
     *,
     model_state: dict[str, Tensor],
+    learner_state: Mapping[str, Tensor] | None = None,
     optimizer: torch.optim.Optimizer,
     extra: dict[str, Any],
     score: float | None,
@@ -68,6 +72,8 @@ def save_checkpoint(
             _MODEL: _write(aside / _MODEL, save(_detached(model_state))),
             _OPTIMIZER: _write(aside / _OPTIMIZER, save(tensors)),
         }
+        if learner_state:
+            hashes[_LEARNER] = _write(aside / _LEARNER, save(_detached(learner_state)))
         state = {
             "format": _FORMAT,
             "step": step,
@@ -88,19 +94,34 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer | None = None
+    folder: Path,
+    *,
+    model: nn.Module,
+    learner: nn.Module | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
 ) -> dict[str, Any]:
-    """Put a checkpoint into `model` (the module whose state was saved) and the optimiser; returns its `extra`.
+    """Put a checkpoint into `model` and `learner` (the modules whose states were saved) and the optimiser; returns its
+    `extra`. What another learner saved is left alone where this one has no weights of its own.
 
     Strict: every name and shape must fit. Raises CheckpointError before anything has changed.
     """
     state = read_state(folder)
     weights = _read_tensors(folder, _MODEL, state)
     _compare(folder, weights, model.state_dict())
+    if learner is not None and (wanted := learner.state_dict()):
+        if _LEARNER not in state["sha256"]:
+            raise CheckpointError(
+                f"{folder} holds no {_LEARNER}: it was trained by a learner without weights of its own. Evaluate it by "
+                "that learner (learner.name of the config.yaml beside it), or train in a new run folder."
+            )
+        own = _read_tensors(folder, _LEARNER, state)
+        _compare(folder, own, wanted)
     if optimizer is not None:
         restored = _join(_read_tensors(folder, _OPTIMIZER, state), state["optimizer"])
         _compare_groups(folder, restored, optimizer)
     model.load_state_dict(weights, strict=True)
+    if learner is not None and wanted:
+        learner.load_state_dict(own, strict=True)
     if optimizer is not None:
         optimizer.load_state_dict(restored)
     extra: dict[str, Any] = state["extra"]
@@ -197,7 +218,7 @@ def _sync(folder: Path) -> None:
 # --------------------------------------------------------------------------- contents
 
 
-def _detached(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     plain = torch.contiguous_format
     return {name: tensor.detach().cpu().clone(memory_format=plain) for name, tensor in tensors.items()}
 

@@ -85,16 +85,59 @@ class EpisodesConfig(Section):
     )
 
 
-class LearnerConfig(Section):
-    """How a trained model takes in the support set of a new class."""
+LearnerName = Literal["conditioning", "finetune", "maml", "metasgd", "reptile"]
+# Values that a learner does not read; those of finetune belong to the table's fine-tuned row of conditioning too.
+_UNREAD: dict[LearnerName, tuple[str, ...]] = {
+    "conditioning": ("train_steps", "order"),
+    "finetune": ("train_steps", "order"),
+    "maml": ("optimizer",),
+    "metasgd": ("optimizer",),
+    "reptile": ("optimizer", "order"),
+}
 
-    name: Literal["conditioning", "finetune"] = Field(
+
+class LearnerConfig(Section):
+    """How a trained model takes in the support set of a new class, and how it is meta-trained for that."""
+
+    name: LearnerName = Field(
         "conditioning",
-        description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set.",
+        description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set; `maml`, "
+        "`metasgd` (learned step sizes), `reptile`: meta-trained for such steps too.",
     )
-    steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set (finetune).")
-    learning_rate: float = Field(1e-4, gt=0, description="Step size of these gradient steps (finetune).")
-    scope: str = Field("head", description="Part of the head that these steps change (finetune): `head` is all of it.")
+    steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set at test time.")
+    learning_rate: float = Field(
+        1e-4, gt=0, description="Size of a gradient step on the support set; where metasgd's step sizes begin."
+    )
+    scope: str = Field("head", description="Part of the head that these steps change: `head` is all of it.")
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="Rule of the steps of finetune; the others keep the plain step that they were trained with."
+    )
+    early_stop: bool = Field(
+        False,
+        description="Hold out a part of the support (a shot, or the last frame of a single one), and keep the weights "
+        "with the lowest loss on it after 0, 1, 2, 5, 10, ... steps.",
+    )
+    train_steps: int = Field(
+        1, ge=1, le=1000, description="Gradient steps on the support set in meta-training (maml, metasgd, reptile)."
+    )
+    order: Literal[1, 2] = Field(
+        1,
+        description="Derivatives of the meta-gradient (maml, metasgd): 2 leads through the steps, 1 passes them over.",
+    )
+
+    @model_validator(mode="after")
+    def _every_value_is_read(self) -> LearnerConfig:
+        for key in _UNREAD[self.name]:
+            value, default = getattr(self, key), type(self).model_fields[key].default
+            if value != default:
+                raise ValueError(f"learner.{key} = {value!r} has no effect on learner.name {self.name}; leave it out")
+        return self
+
+    def of_training(self) -> dict[str, Any]:
+        """The values on which meta-trained weights depend: finetune is trained as conditioning is."""
+        if self.name in ("conditioning", "finetune"):
+            return {"name": "conditioning"}
+        return self.model_dump(include={"name", "learning_rate", "scope", "train_steps", "order"})
 
 
 class TrainConfig(Section):
@@ -165,10 +208,11 @@ class EvaluateConfig(Section):
         description="Weights after the last step, or of the best validation (a short one chooses by chance).",
     )
     label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
-    methods: tuple[Literal["prototype", "conditioning", "finetune"], ...] = Field(
-        ("prototype", "conditioning", "finetune"),
+    methods: tuple[Literal["prototype", LearnerName], ...] | None = Field(
+        None,
         min_length=1,
-        description="Rows: training-free prototypes, model as trained (`label`), then fine-tuned (`label+finetune`).",
+        description="Rows: `prototype` (training-free), `conditioning` (the model fed forward, named by `label`), and "
+        "the learner's adaptation (`label+maml`), which is `finetune` for conditioning; null = these three.",
     )
     controls: tuple[Literal["support_wrong_class", "support_none", "text_wrong_object"], ...] = Field(
         ("support_wrong_class", "support_none", "text_wrong_object"),
@@ -176,6 +220,10 @@ class EvaluateConfig(Section):
     )
     control_shots: tuple[Shots, ...] = Field(
         (1,), description="Numbers of support clips for which the controls are run."
+    )
+    curve_steps: tuple[Annotated[int, Field(ge=0, le=10_000)], ...] = Field(
+        (),
+        description="Score adaptation after each of these numbers of gradient steps too (adaptation_curve.csv).",
     )
     support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip in evaluation.")
     max_queries_per_class: int | None = Field(
@@ -206,13 +254,19 @@ class EvaluateConfig(Section):
     )
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
 
-    @field_validator("seeds", "shots", "scoring", "methods", "controls", "control_shots")
+    @field_validator("seeds", "shots", "scoring", "methods", "controls", "control_shots", "curve_steps")
     @classmethod
-    def _different(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        twice = sorted({value for value in values if values.count(value) > 1}, key=str)
+    def _different(cls, values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+        twice = sorted({value for value in values or () if (values or ()).count(value) > 1}, key=str)
         if twice:
             raise ValueError(f"{', '.join(map(str, twice))} is listed more than once; name each value once")
         return values
+
+    @model_validator(mode="after")
+    def _curves_are_scored_as_paper(self) -> EvaluateConfig:
+        if self.curve_steps and "paper" not in self.scoring:
+            raise ValueError("curve_steps are scored as `paper`: add it to evaluate.scoring")
+        return self
 
 
 class ExperimentConfig(Section):
@@ -230,6 +284,37 @@ class ExperimentConfig(Section):
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Evaluation on the novel classes.")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of the results table, in its order."""
+        return self.evaluate.methods or ("prototype", "conditioning", self._adaptation)
+
+    @property
+    def _adaptation(self) -> LearnerName:
+        return "finetune" if self.learner.name == "conditioning" else self.learner.name
+
+    @model_validator(mode="after")
+    def _methods_are_those_of_the_learner(self) -> ExperimentConfig:
+        known = ("prototype", "conditioning", self._adaptation)
+        for method in self.methods:
+            if method not in known:
+                raise ValueError(
+                    f"evaluate.methods names {method}, but the values of learner are those of {self.learner.name}: "
+                    f"choose from {', '.join(known)}, or give learner.name={method} with values of its own"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _something_can_be_held_out(self) -> ExperimentConfig:
+        frames = {"episodes": self.episodes.support_frames, "evaluate": self.evaluate.support_frames}
+        for section, count in frames.items():
+            if self.learner.early_stop and count < 2:
+                raise ValueError(
+                    f"learner.early_stop holds out the last frame of a single support clip, but "
+                    f"{section}.support_frames is {count}; give at least 2"
+                )
+        return self
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentConfig:

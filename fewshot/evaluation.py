@@ -17,6 +17,7 @@ from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
+from fewshot.adaptation_curve import CURVE, CurvePoint, write_curve
 from fewshot.checkpoint import best, latest, load_checkpoint, read_state
 from fewshot.config import ExperimentConfig, plain
 from fewshot.evaluation_set import open_evaluation_set
@@ -27,10 +28,12 @@ from fewshot.setup_run import build_network, cached_features
 from fewshot.summary import summarise, write_summary
 
 log = logging.getLogger(__name__)
+TaskScores = tuple[list[Record], list[CurvePoint]]
 
 
 def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json.
+    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json, and
+    adaptation_curve.csv where it asks for curves.
 
     Returns the path of summary.json.
     """
@@ -47,14 +50,20 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     step = int(read_state(checkpoint)["step"])
     began = time.perf_counter()
     records: list[Record] = []
+    curve: list[CurvePoint] = []
     several = config.evaluate.workers > 1
-    found = _side_by_side(config, checkpoint, tasks) if several else map(evaluator.evaluate, tasks)
-    for number, of_task in enumerate(found, start=1):
+    found = _side_by_side(config, checkpoint, tasks) if several else (_evaluate(evaluator, task) for task in tasks)
+    for number, (of_task, curve_of_task) in enumerate(found, start=1):
         records += of_task
+        curve += curve_of_task
         if number % max(1, len(tasks) // 10) == 0:
             log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
     write_whole(run_folder / "tasks.json", task_file_text(tasks, evaluated.catalog.name).encode())
     write_records(run_folder / "records.csv", records)
+    if config.evaluate.curve_steps:
+        write_curve(run_folder / CURVE, curve)
+    else:
+        (run_folder / CURVE).unlink(missing_ok=True)  # of an evaluation before this one
     evaluator.draw(tasks, records, run_folder / "overlays")
     summary = summarise(
         records,
@@ -81,8 +90,14 @@ def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None
 def _open_evaluator(config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path) -> Evaluator:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(config).to(device)
-    load_checkpoint(checkpoint, model=network.head)
-    return Evaluator(config, catalog, network, cached_features(config, catalog, network, device), device)
+    evaluator = Evaluator(config, catalog, network, cached_features(config, catalog, network, device), device)
+    learner = evaluator.learners.get(config.learner.name)
+    load_checkpoint(checkpoint, model=network.head, learner=None if learner is None else learner.own)
+    return evaluator
+
+
+def _evaluate(evaluator: Evaluator, task: EvaluationTask) -> TaskScores:
+    return evaluator.evaluate(task), evaluator.curve(task)
 
 
 # --------------------------------------------------------------------------- several processes
@@ -90,10 +105,8 @@ def _open_evaluator(config: ExperimentConfig, catalog: VideoCatalog, checkpoint:
 _evaluator: Evaluator  # of this worker process
 
 
-def _side_by_side(
-    config: ExperimentConfig, checkpoint: Path, tasks: Sequence[EvaluationTask]
-) -> Iterator[list[Record]]:
-    """The records of each task, in the order of the tasks. Each worker has a network of its own."""
+def _side_by_side(config: ExperimentConfig, checkpoint: Path, tasks: Sequence[EvaluationTask]) -> Iterator[TaskScores]:
+    """The scores of each task, in the order of the tasks. Each worker has a network of its own."""
     # Not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(config.evaluate.workers, context, _start_worker, (config, checkpoint)) as pool:
@@ -111,5 +124,5 @@ def _start_worker(config: ExperimentConfig, checkpoint: Path) -> None:
     _evaluator = _open_evaluator(config, open_evaluation_set(config).catalog, checkpoint)
 
 
-def _evaluate_in_worker(task: EvaluationTask) -> list[Record]:
-    return _evaluator.evaluate(task)
+def _evaluate_in_worker(task: EvaluationTask) -> TaskScores:
+    return _evaluate(_evaluator, task)

@@ -19,6 +19,7 @@ from episodes.catalog import VideoCatalog
 from episodes.dataset import join_clips, load_clip, load_masks
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
 from episodes.types import ClipBatch, ClipRef
+from fewshot.adaptation_curve import CurvePoint
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore
 from fewshot.gallery import DrawnQuery, Pick, pick_queries, write_index
@@ -76,7 +77,7 @@ class Evaluator:
         self.learners: dict[str, Learner] = {
             name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk, trajectory)
             # Controls and overlays are those of the model fed forward, whichever rows are asked for.
-            for name in {"conditioning", *config.evaluate.methods} - {"prototype"}
+            for name in {"conditioning", *config.methods} - {"prototype"}
         }
 
     def method_name(self, method: str) -> str:
@@ -88,10 +89,9 @@ class Evaluator:
 
     def evaluate(self, task: EvaluationTask) -> list[Record]:
         """Records of all rows: methods x shots, then the controls of the model fed forward."""
-        queries = [self._query(task, ref) for ref in task.queries]
-        support = join_clips([self._load(ref, task.category) for ref in task.support])
+        queries, support = self._open(task)
         records: list[Record] = []
-        for method in self.config.evaluate.methods:
+        for method in self.config.methods:
             for shots in self.config.evaluate.shots:
                 row = Row(self.method_name(method), shots)
                 records += self._score(row, task, queries, method, support.select(list(range(shots))))
@@ -99,6 +99,27 @@ class Evaluator:
             for shots in self.config.evaluate.control_shots:
                 records += self._control(control, shots, task, queries, support)
         return records
+
+    def curve(self, task: EvaluationTask) -> list[CurvePoint]:
+        """What the queries score after each of `curve_steps`: methods that take steps x shots, `paper` scoring."""
+        steps = self.config.evaluate.curve_steps
+        if not steps:
+            return []
+        queries, support = self._open(task)
+        points: list[CurvePoint] = []
+        for method in self.config.methods:
+            for shots in self.config.evaluate.shots if method in self.learners else ():
+                row = Row(self.method_name(method), shots)
+                clips = support.select(list(range(shots))).to(self.device)
+                for taken, predictor in self.learners[method].snapshots(clips, steps):
+                    found = self._answers(row, task, queries, predictor, 0.0)
+                    points += [CurvePoint(taken, record) for record in found if record.scoring == "paper"]
+        return points
+
+    def _open(self, task: EvaluationTask) -> tuple[list[Query], ClipBatch]:
+        """The task's queries, and all of its support clips."""
+        queries = [self._query(task, ref) for ref in task.queries]
+        return queries, join_clips([self._load(ref, task.category) for ref in task.support])
 
     def _adapt(self, method: str, support: ClipBatch) -> Predicts:
         if method == "prototype":
@@ -169,10 +190,15 @@ class Evaluator:
         self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: ClipBatch
     ) -> list[Record]:
         """Adapts `method` to the support and scores its answers; each query bears its share of the time to adapt."""
-        records: list[Record] = []
         began = time.perf_counter()
         predictor = self._adapt(method, support)
-        adaptation = time.perf_counter() - began
+        return self._answers(row, task, queries, predictor, time.perf_counter() - began)
+
+    def _answers(
+        self, row: Row, task: EvaluationTask, queries: list[Query], predictor: Predicts, adaptation: float
+    ) -> list[Record]:
+        """Scores of a predictor that took `adaptation` seconds to adapt."""
+        records: list[Record] = []
         for batch in _alike(queries):
             began = time.perf_counter()
             probabilities = predictor.predict(join_clips([query.clip for query in batch]).to(self.device)).cpu()

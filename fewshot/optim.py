@@ -10,9 +10,9 @@ from torch import nn
 from fewshot.config import TrainConfig
 
 
-def build_optimizer(head: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+def build_optimizer(trained: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     """AdamW over every trainable parameter, each in exactly one group: matrices decay, vectors and scalars do not."""
-    trainable = [parameter for parameter in head.parameters() if parameter.requires_grad]
+    trainable = [parameter for parameter in trained.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},

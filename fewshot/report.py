@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import UserError
+from fewshot.adaptation_curve import CURVE, read_curve
 from fewshot.config_yaml import load_document
 from fewshot.curves import draw_curve, read_series
 from fewshot.records import Record, read_records, write_whole
@@ -45,6 +46,7 @@ def write_report(run_folder: Path) -> Path:
         rows = [row for row in summary.rows if row.group == group and row.scoring == summary.rows[0].scoring]
         details = (_controls(rows, parts, resamples), _comparisons(rows, parts, resamples), _classes(rows, parts))
         sections += [*details, _seeds(rows, parts)]
+    sections.append(_adaptation(run_folder, summary))
     sections += [_training(run_folder), _overlays(run_folder), _environment(run_folder)]
     path = run_folder / "report.md"
     write_whole(path, ("\n\n".join(section for section in sections if section) + "\n").encode())
@@ -187,6 +189,22 @@ def _where(rows: Sequence[SummaryRow]) -> str:
 def _deviation(values: Sequence[float]) -> float:
     mean = sum(values) / len(values)
     return float((sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
+
+
+def _adaptation(folder: Path, summary: Summary) -> str:
+    """J&F after each number of gradient steps; empty where no curve was asked for."""
+    if not (folder / CURVE).is_file() or not summary.rows:
+        return ""
+    curve = read_curve(folder / CURVE, summary.rows[0].group)
+    steps = sorted({taken for _, _, taken in curve})
+    body = []
+    for method, shots in dict.fromkeys((method, shots) for method, shots, _ in curve):
+        parts = (curve.get((method, shots, taken), []) for taken in steps)
+        scores = (points(sum(means_by(part, lambda _: "all")["all"]) / 2) if part else "-" for part in parts)
+        body.append((method, str(shots), *scores))
+    table = markdown_table(("method", "shots", *(str(taken) for taken in steps)), body)
+    text = f"J&F after so many gradient steps on the support, `paper` scoring, from [{CURVE}]({CURVE})."
+    return f"## Adaptation\n\n{text}\n\n{table}"
 
 
 def _training(folder: Path) -> str:

@@ -15,10 +15,10 @@ from fewshot.records import write_whole
 
 CONFIG = "config.yaml"
 _EVALUATED = "evaluated.json"
-# Values that may change between two starts of one run, because the weights do not depend on them.
+# Values that may change between two starts of one run, because the weights do not depend on them (of the learner's,
+# `LearnerConfig.of_training` knows).
 _FREE = {
     ("name",),
-    ("learner",),
     ("evaluate",),
     ("data", "root"),
     ("data", "cache"),
@@ -33,9 +33,10 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     """
     stored = folder / CONFIG
     if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
-        differences = config_differences(plain(load_config(stored)), plain(config), free=_FREE)
+        old, new = ({**plain(c), "learner": c.learner.of_training()} for c in (load_config(stored), config))
+        differences = config_differences(old, new, free=_FREE)
         if differences:
-            listed = "; ".join(f"{key} was {old!r} and is now {new!r}" for key, old, new in differences)
+            listed = "; ".join(f"{key} was {before!r} and is now {now!r}" for key, before, now in differences)
             raise ConfigError(
                 f"{folder} holds a run of other values: {listed}. "
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."

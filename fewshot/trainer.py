@@ -75,7 +75,7 @@ class Trainer:
         self.network = build_network(config).to(self.accelerator.device)
         chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
         self.learner: Learner = build_learner(config.learner, self.network, chunk, trajectory)
-        self.optimizer = build_optimizer(self.network.head, config.train)
+        self.optimizer = build_optimizer(self.learner.trained(), config.train)
         features = self._features(catalog)
         augment = config.episodes.augment
         short, long = config.data.short_side, config.data.max_long_side
@@ -179,6 +179,8 @@ class Trainer:
                         if self._due(done, self.config.train.log_every):
                             rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
                             runlog.scalars(done, "train", {**result.losses, **rates})
+                            if report := self.learner.report():
+                                runlog.scalars(done, "learner", report)
                         if self.validation is not None and self._due(done, self.config.train.validate_every):
                             score = self._validate(runlog, done)
                         if self._due(done, self.config.train.checkpoint_every):
@@ -238,6 +240,7 @@ class Trainer:
                 self.run_folder,
                 done,
                 model_state=self.network.head.state_dict(),
+                learner_state=self.learner.own.state_dict(),
                 optimizer=self.optimizer,
                 extra={"step": done, "experiment": self.config.name},
                 score=score,
@@ -248,7 +251,7 @@ class Trainer:
         folder = latest(self.run_folder)
         if folder is None:
             return 0
-        extra = load_checkpoint(folder, model=self.network.head, optimizer=self.optimizer)
+        extra = load_checkpoint(folder, model=self.network.head, learner=self.learner.own, optimizer=self.optimizer)
         log.info("resumed %s at step %d", folder, extra["step"])
         return int(extra["step"])
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.heads import FeedForward
+from models.second_order import sample
 
 Sizes = list[tuple[int, int]]
 
@@ -70,7 +70,7 @@ class DeformableAttention(nn.Module):
         tokens (N, S, C); valid (N, S) bool, tokens in padding count as zero; sizes of the levels -> (N, A, C).
         """
         n, a, _ = queries.shape
-        # Channels first from here on: grid_sample then reads views of one tensor, and no level is copied.
+        # Channels first from here on: `sample` then reads views of one tensor, and no level is copied.
         values = torch.baddbmm(
             self.value_proj.bias[:, None], self.value_proj.weight.expand(n, -1, -1), tokens.transpose(1, 2)
         ).masked_fill(~valid[:, None], 0.0)
@@ -86,13 +86,8 @@ class DeformableAttention(nn.Module):
         shares = weights.unflatten(-1, (self.levels, self.points)).permute(3, 0, 2, 4, 1).flatten(1, 2)[:, :, None]
         read = values.new_zeros(())
         for index, level in enumerate(values.split([h * w for h, w in sizes], dim=2)):
-            sampled = F.grid_sample(
-                level.unflatten(2, sizes[index]).unflatten(1, (self.heads, -1)).flatten(0, 1),
-                grid[index],
-                mode="bilinear",
-                padding_mode="zeros",
-                align_corners=False,
-            )  # (N H, C / H, P, A)
+            maps = level.unflatten(2, sizes[index]).unflatten(1, (self.heads, -1)).flatten(0, 1)
+            sampled = sample(maps, grid[index])  # (N H, C / H, P, A)
             read = read + (sampled * shares[index]).sum(2)
         return self.output_proj(read.view(n, -1, a).transpose(1, 2))
 

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from fewshot.config import LearnerConfig
+from fewshot.learners.adaptation import InnerLoop
 from fewshot.learners.base import Learner, Predictor, Trajectory
 from fewshot.learners.conditioning import Conditioning
 from fewshot.learners.finetune import Finetune
+from fewshot.learners.gradient import MAML, MetaSGD
+from fewshot.learners.reptile import Reptile
 from models.network import FewShotRVOS
 
-__all__ = ["Conditioning", "Finetune", "Learner", "Predictor", "Trajectory", "build_learner"]
+__all__ = [
+    "MAML",
+    "Conditioning",
+    "Finetune",
+    "InnerLoop",
+    "Learner",
+    "MetaSGD",
+    "Predictor",
+    "Reptile",
+    "Trajectory",
+    "build_learner",
+]
 
 
 def build_learner(
     config: LearnerConfig, network: FewShotRVOS, chunk_frames: int, trajectory: Trajectory = "linked"
 ) -> Learner:
     """The learner that the config names, around this network."""
-    if config.name == "finetune":
-        return Finetune(
-            network,
-            chunk_frames,
-            trajectory,
-            steps=config.steps,
-            learning_rate=config.learning_rate,
-            scope=config.scope,
-        )
-    return Conditioning(network, chunk_frames, trajectory)
+    inner = InnerLoop(config.steps, config.learning_rate, config.scope, config.early_stop)
+    kinds: dict[str, Callable[..., Learner]] = {
+        "conditioning": Conditioning,
+        "finetune": partial(Finetune, inner=inner, optimizer=config.optimizer),
+        "maml": partial(MAML, inner=inner, train_steps=config.train_steps, order=config.order),
+        "metasgd": partial(MetaSGD, inner=inner, train_steps=config.train_steps, order=config.order),
+        "reptile": partial(Reptile, inner=inner, train_steps=config.train_steps),
+    }
+    return kinds[config.name](network, chunk_frames, trajectory)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from episodes.types import ClipBatch, Episode
 from models.network import Encoded, FewShotRVOS, Head, SupportMemory
@@ -23,10 +24,15 @@ class Learner(ABC):
         self.network = network
         self.chunk_frames = chunk_frames
         self.trajectory: Trajectory = trajectory
+        self.own = nn.ParameterDict()  # what meta-training learns beside the head, kept in its checkpoints
 
     @abstractmethod
     def adapt(self, support: ClipBatch) -> Predictor:
         """The K support clips of one episode -> what segments queries of that episode. The network stays unchanged."""
+
+    def snapshots(self, support: ClipBatch, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
+        """One adaptation, looked at after each of these numbers of gradient steps; nothing where none are taken."""
+        return iter(())
 
     def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
         """Adds the gradient of `scale` times the mean loss of these episodes to `.grad`; returns the loss terms.
@@ -38,6 +44,14 @@ class Learner(ABC):
         terms = objective(prediction, episode.query, self.network.config.loss)
         (terms["total"] * scale).backward()
         return {name: float(value.detach()) for name, value in terms.items()}
+
+    def trained(self) -> nn.Module:
+        """All that meta-training may move; frozen weights of it stay as they are."""
+        return nn.ModuleList([self.network.head, self.own])
+
+    def report(self) -> dict[str, float]:
+        """Numbers about the learner itself for the training's log."""
+        return {}
 
 
 class Predictor:

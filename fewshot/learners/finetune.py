@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Literal
 
 import torch
 
-from episodes.errors import ConfigError
-from episodes.types import ClipBatch
-from fewshot.learners.base import Learner, Predictor, Trajectory
-from models.network import Encoded, FewShotRVOS, Head
-from models.objective import objective
+from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, optimizer_descent
+from fewshot.learners.base import Trajectory
+from fewshot.learners.inner_loss import SupportTask
+from models.network import FewShotRVOS
+
+Rule = Literal["adam", "sgd"]
+_OPTIMIZERS: dict[Rule, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
 
 
-class Finetune(Learner):
-    """Adam on a copy of the head; meta-training is that of conditioning.
-
-    With K > 1 shots each step leaves one shot out: the others are its support, it is the query. With one shot its even
-    frames segment its odd frames, since a clip that matches itself teaches nothing. Dropout stays off: a support set is
-    small, and adaptation is to be repeatable. Losses that want the masks of every object of the class are left out: a
-    support clip shows the mask of one.
-    """
+class Finetune(AdaptingLearner):
+    """Adam, or plain gradient descent, on copies of the weights; meta-training is that of conditioning."""
 
     def __init__(
         self,
@@ -28,44 +29,12 @@ class Finetune(Learner):
         chunk_frames: int = 10,
         trajectory: Trajectory = "linked",
         *,
-        steps: int,
-        learning_rate: float,
-        scope: str,
+        inner: InnerLoop,
+        optimizer: Rule = "adam",
     ) -> None:
-        super().__init__(network, chunk_frames, trajectory)
-        if not list(network.head.scope(scope).parameters()):  # an unknown part is refused here too
-            raise ConfigError(f"learner.scope {scope!r} has no weights in this model; `head` takes all that there are")
-        self.steps = steps
-        self.learning_rate = learning_rate
-        self.scope = scope
+        super().__init__(network, chunk_frames, trajectory, inner=inner)
+        self.optimizer = optimizer
 
-    def adapt(self, support: ClipBatch) -> Predictor:
-        self.network.eval()
-        head = copy.deepcopy(self.network.head)
-        head.requires_grad_(False)
-        adapted = list(head.scope(self.scope).parameters())
-        for parameter in adapted:
-            parameter.requires_grad_(True)
-        encoded = self.network.trunk(support)
-        optimizer = torch.optim.Adam(adapted, lr=self.learning_rate)
-        with torch.enable_grad():
-            for step in range(self.steps):
-                optimizer.zero_grad(set_to_none=True)
-                self._inner_loss(head, support, encoded, step).backward()
-                optimizer.step()
-        head.requires_grad_(False)
-        return Predictor(self.network, head, encoded, self.chunk_frames, self.trajectory)
-
-    def _inner_loss(self, head: Head, support: ClipBatch, encoded: Encoded, step: int) -> torch.Tensor:
-        clips, frames = support.masks.shape[:2]
-        if clips > 1:
-            held_out = step % clips
-            others = [clip for clip in range(clips) if clip != held_out]
-            known, query, asked = encoded.select(others), encoded.select([held_out]), support.select([held_out])
-            shots = clips - 1
-        else:
-            odd = list(range(1, frames, 2)) or [0]
-            known, query = encoded.take_frames(list(range(0, frames, 2))), encoded.take_frames(odd)
-            asked, shots = support.take_frames(odd), 1
-        prediction = head(known, query, shots)
-        return objective(prediction, asked, self.network.config.loss, class_known=False)["total"]
+    def descend(self, task: SupportTask) -> Iterator[Weights]:
+        rule = partial(_OPTIMIZERS[self.optimizer], lr=self.inner.learning_rate)
+        return optimizer_descent(self.network.head, self.inner.scope, task, rule)

@@ -230,7 +230,7 @@ def test_any_choice_of_rows_can_be_evaluated(experiment, evaluated, tmp_path, ov
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").symlink_to(evaluated[0] / "checkpoints")
     summary = json.loads(evaluate_run(tmp_path / "run", config).read_text())
-    rows = len(config.evaluate.methods) * len(config.evaluate.shots)
+    rows = len(config.methods) * len(config.evaluate.shots)
     rows += len(config.evaluate.controls) * len(config.evaluate.control_shots)
     assert len(summary["rows"]) == 2 * rows
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
 from fewshot.config import LearnerConfig
-from fewshot.learners import Conditioning, Finetune, Predictor, Trajectory, build_learner
+from fewshot.learners import Conditioning, Finetune, InnerLoop, Predictor, Trajectory, build_learner
+from fewshot.learners.inner_loss import SupportTask
 from models.decoder import DecoderOutput
 from models.network import FewShotRVOS, Prediction
 from models.objective import objective
@@ -23,7 +24,7 @@ from tests.random_clips import random_clips, small_network
 
 
 def finetune(network: FewShotRVOS, steps: int = 2, scope: str = "head", rate: float = 1e-2) -> Finetune:
-    return Finetune(network, 10, steps=steps, learning_rate=rate, scope=scope)
+    return Finetune(network, 10, inner=InnerLoop(steps, rate, scope))
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -244,13 +245,11 @@ def test_finetuning_changes_its_scope_alone(scope: str) -> None:
 def test_finetuning_lowers_its_loss_on_the_support() -> None:
     network = small_network()
     learner, support = finetune(network, steps=15, rate=3e-3), random_clips(2)
-    encoded = network.trunk(support)
+    task = SupportTask(support, network.trunk(support), network.config.loss)
 
     tuned = learner.adapt(support).head
 
-    losses = [
-        sum(learner._inner_loss(head, support, encoded, i).item() for i in range(2)) for head in (tuned, network.head)
-    ]
+    losses = [sum(task.loss(head, step).item() for step in range(2)) for head in (tuned, network.head)]
     assert losses[0] < losses[1]
 
 
@@ -333,7 +332,8 @@ def test_the_config_chooses_the_learner() -> None:
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
-    assert (tuned.steps, tuned.learning_rate, tuned.scope, tuned.chunk_frames) == (3, 1e-3, "affinity", 7)
+    assert tuned.inner == InnerLoop(3, 1e-3, "affinity")
+    assert tuned.chunk_frames == 7
 
 
 def test_a_clip_in_features_is_predicted_like_its_frames() -> None:

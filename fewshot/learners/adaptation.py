@@ -1,0 +1,143 @@
+"""Gradient steps on the support set at test time: how long they go on, and which weights answer.
+
+A descent is an endless iterator over the weights after 0, 1, 2, ... steps, by their names in the head; learners differ
+in how they take a step. Dropout stays off: a support set is small, and adaptation is to be repeatable.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from episodes.errors import ConfigError
+from episodes.types import ClipBatch
+from fewshot.learners.base import Learner, Predictor, Trajectory
+from fewshot.learners.inner_loss import HeadCall, SupportTask, asked_loss
+from models.network import Encoded, FewShotRVOS, Head
+
+Weights = dict[str, Tensor]  # name of a head parameter -> its value
+
+
+@dataclass(frozen=True)
+class InnerLoop:
+    """How a learner adapts at test time; `learning_rate` and `scope` are those of its meta-training too."""
+
+    steps: int
+    learning_rate: float
+    scope: str = "head"
+    early_stop: bool = False
+
+
+class AdaptingLearner(Learner):
+    """Takes gradient steps on the weights of a scope; all K shots then serve as memory of the prediction.
+
+    With `early_stop` a part of the support takes no part in the steps (`SupportTask.hold_out`), and the weights with
+    the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
+    """
+
+    def __init__(
+        self,
+        network: FewShotRVOS,
+        chunk_frames: int = 10,
+        trajectory: Trajectory = "linked",
+        *,
+        inner: InnerLoop,
+    ) -> None:
+        super().__init__(network, chunk_frames, trajectory)
+        self.inner = inner
+        adaptable(network.head, inner.scope)  # an unknown or empty scope is refused here
+
+    @abstractmethod
+    def descend(self, task: SupportTask) -> Iterator[Weights]:
+        """Detached weights of the scope after 0, 1, 2, ... steps on the task's loss. The network stays unchanged."""
+
+    @torch.no_grad()
+    def adapt(self, support: ClipBatch) -> Predictor:
+        encoded, seen, held_out = self._open(support)
+        chosen, lowest = Weights(), float("inf")
+        for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):
+            if held_out is None:
+                chosen = weights
+            elif step == self.inner.steps or is_measured(step):
+                loss = float(asked_loss(with_weights(self.network.head, weights), seen, held_out))
+                if loss < lowest:  # never true of NaN
+                    chosen, lowest = weights, loss
+        return self._predictor(chosen, encoded)
+
+    @torch.no_grad()
+    def snapshots(self, support: ClipBatch, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
+        encoded, seen, _ = self._open(support)
+        for step, weights in zip(range(max(steps) + 1), self.descend(seen), strict=False):
+            if step in steps:
+                yield step, self._predictor(weights, encoded)
+
+    def _open(self, support: ClipBatch) -> tuple[Encoded, SupportTask, SupportTask | None]:
+        """The encoded support, the part that the steps see, and the part that they do not (None without early_stop)."""
+        self.network.eval()
+        encoded = self.network.trunk(support)
+        task = SupportTask(support, encoded, self.network.config.loss)
+        return (encoded, *task.hold_out()) if self.inner.early_stop else (encoded, task, None)
+
+    def _predictor(self, weights: Weights, encoded: Encoded) -> Predictor:
+        head = copy.deepcopy(self.network.head).requires_grad_(False)
+        for name, value in weights.items():
+            head.get_parameter(name).copy_(value)
+        return Predictor(self.network, head, encoded, self.chunk_frames, self.trajectory)
+
+
+def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
+    """The weights of the part `scope` by their names in the head, frozen ones left out. ConfigError if none is left."""
+    wanted = {id(parameter) for parameter in head.scope(scope).parameters()}  # an unknown part is refused here
+    found = {name: p for name, p in head.named_parameters() if id(p) in wanted and p.requires_grad}
+    if not found:
+        why = "that model.freeze leaves to train" if wanted else "in this model"
+        raise ConfigError(f"learner.scope {scope!r} has no weights {why}; `head` takes all that there are")
+    return found
+
+
+def with_weights(head: Head, weights: Weights) -> HeadCall:
+    """The head as a function, with these weights in place of its own."""
+    return lambda support, query, shots: functional_call(head, weights, (support, query, shots))
+
+
+def optimizer_descent(
+    head: Head, scope: str, task: SupportTask, optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
+) -> Iterator[Weights]:
+    """The descent of a torch optimiser on copies of the weights of `scope`."""
+    weights = {name: p.detach().clone().requires_grad_() for name, p in adaptable(head, scope).items()}
+    changed = list(weights.values())
+    rule = optimizer(changed)
+    for step in count():
+        yield {name: value.detach().clone() for name, value in weights.items()}
+        with torch.enable_grad():
+            loss = task.loss(with_weights(head, weights), step)
+        # Not .backward(), which would reach the head's own weights outside the scope.
+        for value, gradient in zip(changed, torch.autograd.grad(loss, changed, allow_unused=True), strict=True):
+            value.grad = gradient
+        rule.step()
+
+
+def is_measured(step: int) -> bool:
+    """True for 0, 1, 2, 5, 10, 20, 50, 100, ...: a measurement costs about a third of a step."""
+    while step and step % 10 == 0:
+        step //= 10
+    return step in (0, 1, 2, 5)
+
+
+@contextmanager
+def without_dropout(module: nn.Module) -> Iterator[None]:
+    """Inside, the module is in eval mode; afterwards in the mode that it was in."""
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)

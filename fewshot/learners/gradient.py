@@ -1,0 +1,167 @@
+"""Gradient meta-learners on learn2learn: the query's loss after adaptation to the support is what training descends."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from functools import partial
+from itertools import count
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from episodes.errors import ConfigError
+from episodes.types import Episode
+from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
+from fewshot.learners.base import Trajectory
+from fewshot.learners.inner_loss import SupportTask
+from fewshot.learners.meta_batch import mean_losses, meta_tasks
+from models.network import Encoded, FewShotRVOS, Head, Prediction
+from models.second_order import twice_differentiable
+
+
+class AdaptedHead(nn.Module):
+    """The head as learn2learn sees it: its parameters are the weights of the scope and nothing else.
+
+    The rest of the head acts as it is, so that it gets the outer gradient; frozen weights and buffers, on which
+    learn2learn stumbles, are never cloned.
+    """
+
+    def __init__(self, head: Head, scope: str) -> None:
+        super().__init__()
+        found = adaptable(head, scope)
+        self.names = tuple(found)
+        self.weights = nn.ParameterList(found.values())
+        self._call = partial(functional_call, head)  # not as a submodule, whose parameters would count
+
+    def named(self) -> Weights:
+        return dict(zip(self.names, self.weights, strict=True))
+
+    def forward(self, support: Encoded, query: Encoded, shots: int) -> Prediction:
+        """As `Head.forward`."""
+        prediction: Prediction = self._call(self.named(), (support, query, shots))
+        return prediction
+
+
+class MAML(AdaptingLearner):
+    """Plain gradient steps on the support, in training and at test time, differentiated in training.
+
+    order 2 (MAML): through the steps; order 1 (FOMAML): as if the adapted weights were the initial ones plus a
+    constant. A small scope makes it ANIL: what lies outside gets the outer gradient and is not adapted.
+    """
+
+    def __init__(
+        self,
+        network: FewShotRVOS,
+        chunk_frames: int = 10,
+        trajectory: Trajectory = "linked",
+        *,
+        inner: InnerLoop,
+        train_steps: int,
+        order: Literal[1, 2],
+    ) -> None:
+        super().__init__(network, chunk_frames, trajectory, inner=inner)
+        self.learn2learn = _import_learn2learn()
+        self.head = AdaptedHead(network.head, inner.scope)
+        self.train_steps = train_steps
+        self.order = order
+
+    def clone(self) -> Any:
+        """A copy of the head for one episode, with learn2learn's `adapt(loss)`; gradients lead back to the head."""
+        algorithm = self.learn2learn.algorithms.MAML(
+            self.head, lr=self.inner.learning_rate, first_order=self.order == 1, allow_unused=True
+        )
+        return algorithm.clone()
+
+    def descend(self, task: SupportTask) -> Iterator[Weights]:
+        with torch.enable_grad():
+            clone = self.clone()
+        for step in count():
+            yield {name: value.detach() for name, value in clone.module.named().items()}
+            with torch.enable_grad():
+                clone.adapt(task.loss(clone, step), first_order=True)
+            self.learn2learn.detach_module(clone.module, keep_requires_grad=True)  # or each step would be remembered
+
+    def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
+        losses = []
+        for task in meta_tasks(self.network, episode):
+            clone = self.clone()
+            with without_dropout(self.network.head), self._differentiable():
+                for step in range(self.train_steps):
+                    clone.adapt(task.support.loss(clone, step))
+            found = task.query_losses(clone)
+            (found["total"] * (scale / len(episode.specs))).backward()
+            losses.append({name: value.detach() for name, value in found.items()})
+        return mean_losses(losses)
+
+    def _differentiable(self) -> contextlib.AbstractContextManager[None]:
+        return twice_differentiable() if self.order == 2 else contextlib.nullcontext()
+
+
+class MetaSGD(MAML):
+    """MAML with a learned step size for every number in the scope.
+
+    Kept as multiples of `learning_rate`, all 1 at first: the outer optimiser, whose steps have one length for all
+    parameters, then changes them by shares of themselves. They may become negative, as published.
+    """
+
+    def __init__(
+        self,
+        network: FewShotRVOS,
+        chunk_frames: int = 10,
+        trajectory: Trajectory = "linked",
+        *,
+        inner: InnerLoop,
+        train_steps: int,
+        order: Literal[1, 2],
+    ) -> None:
+        super().__init__(network, chunk_frames, trajectory, inner=inner, train_steps=train_steps, order=order)
+        for name, weight in self.head.named().items():
+            # Flat, since the optimiser decays matrices: a step size has no reason to shrink.
+            self.own[_key(name)] = nn.Parameter(torch.ones_like(weight).flatten())
+
+    def step_sizes(self) -> Weights:
+        """The step size of each number, by name and shape of the weights."""
+        rate = self.inner.learning_rate
+        return {name: rate * self.own[_key(name)].view_as(weight) for name, weight in self.head.named().items()}
+
+    def clone(self) -> Any:
+        sizes: list[Tensor] = list(self.step_sizes().values())
+        algorithm = self.learn2learn.algorithms.MetaSGD(self.head, lrs=sizes, first_order=self.order == 1)
+        return algorithm.clone()
+
+    @torch.no_grad()
+    def report(self) -> dict[str, float]:
+        """Mean, smallest and largest step size of each part of the head."""
+        parts: dict[str, list[Tensor]] = {}
+        for name, sizes in self.step_sizes().items():
+            parts.setdefault(name.split(".")[0], []).append(sizes.flatten())
+        joined = {part: torch.cat(sizes) for part, sizes in parts.items()}
+        return {
+            f"step_size/{part}/{what}": float(value)
+            for part, sizes in joined.items()
+            for what, value in (("mean", sizes.mean()), ("min", sizes.min()), ("max", sizes.max()))
+        }
+
+
+def _key(name: str) -> str:
+    """A parameter's name where torch allows no dots."""
+    return name.replace(".", "/")
+
+
+def _import_learn2learn() -> Any:
+    """Only when a learner needs it: it imports gym, which nobody here uses and which prints its end of life."""
+    try:
+        with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import learn2learn
+    except ImportError as error:
+        raise ConfigError(
+            f"learner.name maml and metasgd need learn2learn, which cannot be imported ({error}). Install it with: "
+            "pip install --no-deps -r requirements-no-deps.txt"
+        ) from error
+    return learn2learn

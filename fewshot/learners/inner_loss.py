@@ -1,0 +1,68 @@
+"""The support set of one episode as a task of its own: the loss that adaptation descends. K shots of S frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from episodes.types import ClipBatch
+from models.config import LossConfig
+from models.network import Encoded, Prediction
+from models.objective import objective
+
+# Support clips, query clips, shots -> prediction for the queries; a head, or one whose weights are replaced.
+HeadCall = Callable[[Encoded, Encoded, int], Prediction]
+
+
+@dataclass(frozen=True)
+class SupportTask:
+    """Clips with their masks, and the same clips as the trunk sees them."""
+
+    clips: ClipBatch
+    encoded: Encoded
+    config: LossConfig
+
+    def select(self, clips: list[int]) -> SupportTask:
+        """The clips with these positions."""
+        return SupportTask(self.clips.select(clips), self.encoded.select(clips), self.config)
+
+    def take_frames(self, frames: list[int]) -> SupportTask:
+        """The frames at these positions of every clip."""
+        return SupportTask(self.clips.take_frames(frames), self.encoded.take_frames(frames), self.config)
+
+    def loss(self, head: HeadCall, step: int) -> Tensor:
+        """The loss of gradient step `step` (from 0).
+
+        With K > 1 each step leaves one shot out, in turn: the others are its support, it is the query. The even frames
+        of a single shot segment its odd frames, since a clip that matches itself teaches nothing.
+        """
+        shots, frames = self.clips.masks.shape[:2]
+        if shots > 1:
+            left_out = step % shots
+            others = [shot for shot in range(shots) if shot != left_out]
+            return asked_loss(head, self.select(others), self.select([left_out]))
+        odd = list(range(1, frames, 2)) or [0]
+        return asked_loss(head, self.take_frames(list(range(0, frames, 2))), self.take_frames(odd))
+
+    def hold_out(self) -> tuple[SupportTask, SupportTask]:
+        """(what adaptation may use, what it never sees): the last shot, or the last frame of a single shot.
+
+        ValueError if there is one frame in all (the config refuses that first).
+        """
+        shots, frames = self.clips.masks.shape[:2]
+        if shots > 1:
+            return self.select(list(range(shots - 1))), self.select([shots - 1])
+        if frames < 2:
+            raise ValueError("a support set of one frame has nothing to hold out")
+        return self.take_frames(list(range(frames - 1))), self.take_frames([frames - 1])
+
+
+def asked_loss(head: HeadCall, known: SupportTask, asked: SupportTask) -> Tensor:
+    """Loss on the clip of `asked` with the clips of `known` as support.
+
+    The losses that want the masks of every object of the class are left out: a support clip shows the mask of one.
+    """
+    prediction = head(known.encoded, asked.encoded, len(known.clips))
+    return objective(prediction, asked.clips, asked.config, class_known=False)["total"]

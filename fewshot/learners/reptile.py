@@ -1,0 +1,68 @@
+"""Reptile: meta-training moves the weights towards those that adaptation ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import torch
+from torch import nn
+
+from episodes.types import Episode
+from fewshot.learners.adaptation import (
+    AdaptingLearner,
+    InnerLoop,
+    Weights,
+    adaptable,
+    optimizer_descent,
+    with_weights,
+    without_dropout,
+)
+from fewshot.learners.base import Trajectory
+from fewshot.learners.inner_loss import SupportTask
+from fewshot.learners.meta_batch import mean_losses, meta_tasks
+from models.network import FewShotRVOS
+
+
+class Reptile(AdaptingLearner):
+    """Plain gradient descent on the support, in training and at test time. Training leaves as gradient
+
+        (initial - adapted) / (learning_rate * train_steps),
+
+    the mean of the inner gradients. Weights outside the scope are not trained: nothing says where they should go. The
+    query is scored for the log, and teaches nothing.
+    """
+
+    def __init__(
+        self,
+        network: FewShotRVOS,
+        chunk_frames: int = 10,
+        trajectory: Trajectory = "linked",
+        *,
+        inner: InnerLoop,
+        train_steps: int,
+    ) -> None:
+        super().__init__(network, chunk_frames, trajectory, inner=inner)
+        self.train_steps = train_steps
+
+    def trained(self) -> nn.Module:
+        return self.network.head.scope(self.inner.scope)
+
+    def descend(self, task: SupportTask) -> Iterator[Weights]:
+        rule = partial(torch.optim.SGD, lr=self.inner.learning_rate)
+        return optimizer_descent(self.network.head, self.inner.scope, task, rule)
+
+    @torch.no_grad()
+    def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
+        head = self.network.head
+        share = scale / len(episode.specs) / (self.inner.learning_rate * self.train_steps)
+        losses = []
+        with without_dropout(head):
+            for task in meta_tasks(self.network, episode):
+                adapted = next(islice(self.descend(task.support), self.train_steps, None))
+                for name, initial in adaptable(head, self.inner.scope).items():
+                    gradient = share * (initial - adapted[name])
+                    initial.grad = gradient if initial.grad is None else initial.grad + gradient
+                losses.append(task.query_losses(with_weights(head, adapted)))
+        return mean_losses(losses)
