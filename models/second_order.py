@@ -1,8 +1,8 @@
 """Passes that can be differentiated twice, for meta-gradients of second order.
 
-Two operations of the head have no second derivative in torch: the fused kernels of attention, and grid_sample. Inside
-`twice_differentiable` attention takes the plain (math) kernel and `sample` reads its points by gathers. Elsewhere both
-keep their fast form.
+Two operations of the head have no second derivative: the fused kernels of attention, and grid_sample in the older torch
+that setup.py allows (2.14 has it on a CPU). Inside `twice_differentiable` attention takes the plain (math) kernel and
+`sample` reads its points by gathers. Elsewhere both keep their fast form.
 """
 
 from __future__ import annotations

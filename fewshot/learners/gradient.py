@@ -41,6 +41,11 @@ class AdaptedHead(nn.Module):
     def named(self) -> Weights:
         return dict(zip(self.names, self.weights, strict=True))
 
+    def zero(self) -> Tensor:
+        """0 as a function of every weight: learn2learn asks that each has a gradient, and a model may leave some unread
+        (the published queries of a single decoder layer do)."""
+        return 0.0 * torch.stack([weight.sum() for weight in self.weights]).sum()
+
     def forward(self, support: Encoded, query: Encoded, shots: int) -> Prediction:
         """As `Head.forward`."""
         prediction: Prediction = self._call(self.named(), (support, query, shots))
@@ -72,10 +77,8 @@ class MAML(AdaptingLearner):
 
     def clone(self) -> Any:
         """A copy of the head for one episode, with learn2learn's `adapt(loss)`; gradients lead back to the head."""
-        algorithm = self.learn2learn.algorithms.MAML(
-            self.head, lr=self.inner.learning_rate, first_order=self.order == 1, allow_unused=True
-        )
-        return algorithm.clone()
+        rate = self.inner.learning_rate
+        return self.learn2learn.algorithms.MAML(self.head, lr=rate, first_order=self.order == 1).clone()
 
     def descend(self, task: SupportTask) -> Iterator[Weights]:
         with torch.enable_grad():
@@ -83,7 +86,7 @@ class MAML(AdaptingLearner):
         for step in count():
             yield {name: value.detach() for name, value in clone.module.named().items()}
             with torch.enable_grad():
-                clone.adapt(task.loss(clone, step), first_order=True)
+                clone.adapt(task.loss(clone, step) + clone.module.zero(), first_order=True)
             self.learn2learn.detach_module(clone.module, keep_requires_grad=True)  # or each step would be remembered
 
     def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
@@ -92,7 +95,7 @@ class MAML(AdaptingLearner):
             clone = self.clone()
             with without_dropout(self.network.head), self._differentiable():
                 for step in range(self.train_steps):
-                    clone.adapt(task.support.loss(clone, step))
+                    clone.adapt(task.support.loss(clone, step) + clone.module.zero())
             found = task.query_losses(clone)
             (found["total"] * (scale / len(episode.specs))).backward()
             losses.append({name: value.detach() for name, value in found.items()})
@@ -131,8 +134,7 @@ class MetaSGD(MAML):
 
     def clone(self) -> Any:
         sizes: list[Tensor] = list(self.step_sizes().values())
-        algorithm = self.learn2learn.algorithms.MetaSGD(self.head, lrs=sizes, first_order=self.order == 1)
-        return algorithm.clone()
+        return self.learn2learn.algorithms.MetaSGD(self.head, lrs=sizes, first_order=self.order == 1).clone()
 
     @torch.no_grad()
     def report(self) -> dict[str, float]:
