@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     glyphs = _command(kinds, "data glyphs", "write the embedded benchmark", "data glyphs data/glyphs seed=1")
-    glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
+    glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
     glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs)
     check = _command(kinds, "data check", "list every problem of a benchmark", "data check data/glyphs --json")

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         place = error.filename or getattr(options, "out", None) or getattr(options, "run", None) or Path.cwd()
         return _fail(f"{place}: {_DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
         return 130
 
 
@@ -65,9 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     from fewshot.evaluation_set import open_evaluation_set
 
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config.data)
-    open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
-    _train_in(config, folder)
+    with _started(config, folder):
+        _write_data_if_absent(config.data)
+        open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
+        _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
     _print_results(folder)
     return 0
@@ -75,8 +76,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config.data)
-    checkpoint = _train_in(config, folder)
+    with _started(config, folder):
+        _write_data_if_absent(config.data)
+        checkpoint = _train_in(config, folder)
     print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
     return 0
 
@@ -234,14 +236,29 @@ def _export(options: argparse.Namespace) -> int:
 
 def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Path]:
     from fewshot.config import load_config
-    from fewshot.run_folder import open_run
 
     config = load_config(options.experiment, options.overrides)
     folder: Path = options.out or Path("runs") / config.name
     options.out = folder
-    open_run(config, folder)
     _start_logging()
     return config, folder
+
+
+@contextlib.contextmanager
+def _started(config: ExperimentConfig, folder: Path) -> Iterator[None]:
+    """The run folder, opened; a new one goes again if the input is refused before anything else lies in it."""
+    from fewshot.run_folder import CONFIG, open_run
+
+    new = not folder.exists()
+    open_run(config, folder)
+    try:
+        yield
+    except UserError:
+        if new and [path.name for path in folder.iterdir()] == [CONFIG]:
+            (folder / CONFIG).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process of the same training was faster
+                folder.rmdir()
+        raise
 
 
 def _train_in(config: ExperimentConfig, folder: Path) -> Path:
