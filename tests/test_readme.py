@@ -66,6 +66,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += [*SMALL, "--count", "5"]
     elif arguments[0] == "groups":
         for number, folder in enumerate(arguments[1:5], start=1):
+            shutil.rmtree(project / folder, ignore_errors=True)  # another row may have trained a run of this name
             write_run(project / folder, lambda *_: 0.5, overrides=[f"data.group={number}"])
     elif arguments[0] == "convert":
         torch.save({"model": published_weights(form="dab")}, project / arguments[1])
