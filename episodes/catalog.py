@@ -161,7 +161,25 @@ class VideoCatalog:
             if len(self._videos_of[category]) == 1:
                 detail = f"class {category!r} is referred to in {self._videos_of[category][0]!r} only"
                 problems.append(Problem("class with one video", "warning", expression_file, detail))
-        return problems
+        return problems + [problem for group, side in self.splits for problem in self._small_in_split(group, side)]
+
+    def _small_in_split(self, group: int, side: Side) -> list[Problem]:
+        """Classes with videos enough, but not in the group's list; evaluation leaves out a class with none there."""
+        part = self.part(group, side)
+        if side == "train":
+            counts = {name: len(part.base_videos_of(name, group)) for name in self.base_classes(group)}
+        else:
+            counts = {name: len(part.videos_of(name)) for name in self.novel_classes(group)}
+        return [
+            Problem(
+                "class too small in a split",
+                "warning",
+                str(self.root / f"splits/group{group}_{side}.json"),
+                f"class {name!r} has {count} usable video(s) in the list, an episode needs two",
+            )
+            for name, count in counts.items()
+            if count < 2 <= len(self.videos_of(name))
+        ]
 
 
 def summarise(problems: Iterable[Problem]) -> tuple[str, ...]:

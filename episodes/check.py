@@ -56,7 +56,7 @@ class CheckReport:
         ]
         counts = Counter(problem.severity for problem in self.problems)
         total = f"{self.root}: {self.videos} videos, {self.frames} frames, {counts['error']} errors"
-        verdict = "training would stop" if self.stops_training else "training can start"
+        verdict = "training would stop" if self.stops_training else "nothing would stop training"
         return "\n".join([*(lines if self.problems else []), f"{total}, {counts['warning']} warnings: {verdict}"])
 
     def _relative(self, file: str) -> str:

@@ -57,7 +57,7 @@ def evaluation_tasks(
     fitting = [name for name in classes if name not in small]
     if small and (small_classes == "refuse" or not fitting):
         wanted = f"{largest}-shot tasks"
-        raise SamplingError(too_few(small.values(), wanted, catalog, "Lower evaluate.shots"))
+        raise SamplingError(too_few(small.values(), wanted, catalog, "Lower evaluate.shots", some_fit=bool(fitting)))
     if not fitting:
         raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")
     return [_task(catalog, name, seed, largest, support_frames, max_queries_per_class) for name in fitting]

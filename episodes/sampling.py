@@ -121,7 +121,7 @@ class EpisodeSampler:
         if small and (small_classes == "refuse" or not classes):
             wanted = f"{self.shots}-shot episodes of split {self.split!r}"
             remedy = "Lower episodes.shots or episodes.validation_videos"
-            raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy))
+            raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy, some_fit=bool(classes)))
         if not classes:
             raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `run.py data check`")
         return classes, tuple(small)
@@ -168,10 +168,12 @@ def manifest_hash(items: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog, remedy: str) -> str:
+def too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog, remedy: str, *, some_fit: bool) -> str:
+    """The error for classes that are too small; `some_fit`: leaving them out would leave others."""
     lines = list(reasons)
     more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
-    return (
-        f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}. {remedy}, add videos, "
-        "or set episodes.small_classes=skip to leave such classes out"
+    way_out = (
+        "add videos, or set episodes.small_classes=skip to leave such classes out" if some_fit else "or add videos"
     )
+    every = "" if some_fit else "; no class is left"
+    return f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}{every}. {remedy}, {way_out}"

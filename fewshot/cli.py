@@ -12,20 +12,18 @@ import errno
 import json
 import os
 import sys
-import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from episodes.errors import CheckpointError, ConfigError, UserError
+from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config import ExperimentConfig
+    from fewshot.config import DataConfig, ExperimentConfig
 
-Handler = Callable[[argparse.Namespace], int]
-_PROGRAM = "python run.py"
 
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
@@ -38,13 +36,13 @@ _DISK_ERRORS = {
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code of the process."""
-    parser = _parser()
+    parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     if any(text.startswith("-") or "=" not in text for text in rest) or (rest and not hasattr(options, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # argparse stops collecting positionals at the first option: `train EXP --out F seed=1` leaves seed=1 over
         options.overrides = [*options.overrides, *rest]
-    handler: Handler = options.handler
+    handler = _HANDLERS[options.command]
     threading.excepthook = _quiet_disk_errors
     try:
         return handler(options)
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         place = error.filename or getattr(options, "out", None) or getattr(options, "run", None) or Path.cwd()
         return _fail(f"{place}: {_DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
         return 130
 
 
@@ -67,9 +65,10 @@ def _run(options: argparse.Namespace) -> int:
     from fewshot.evaluation_set import open_evaluation_set
 
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config)
-    open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
-    _train_in(config, folder)
+    with _started(config, folder):
+        _write_data_if_absent(config.data)
+        open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
+        _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
     _print_results(folder)
     return 0
@@ -77,9 +76,10 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    _write_data_if_absent(config)
-    checkpoint = _train_in(config, folder)
-    print(f"Checkpoint: {checkpoint}\nNext: {_PROGRAM} evaluate {folder}")
+    with _started(config, folder):
+        _write_data_if_absent(config.data)
+        checkpoint = _train_in(config, folder)
+    print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
     return 0
 
 
@@ -89,7 +89,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder: Path = options.run
     config = read_run(folder, options.overrides)
     _start_logging()
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     _evaluate_in(config, folder, again=True)
     _print_results(folder)
     return 0
@@ -124,6 +124,36 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ablate(options: argparse.Namespace) -> int:
+    from fewshot.ablation.cells import load_ablation
+
+    ablation = load_ablation(options.ablation, options.overrides)
+    ablation.refuse_many(allowed=options.yes)
+    folder: Path = options.out or Path("runs/ablations") / ablation.config.name
+    options.out = folder
+    _start_logging()
+    for data in dict.fromkeys(cell.config.data for cell in ablation.cells):
+        _write_data_if_absent(data)
+    from fewshot.ablation.run import run_ablation
+
+    print(run_ablation(ablation, folder, jobs=options.jobs, memory=options.memory, retry=options.retry))
+    for name, meaning in (("table.md", "this table"), ("table.csv", "all its numbers"), ("plot.png", "its picture")):
+        print(f"{folder / name!s:40} {meaning}")
+    return 0
+
+
+def _features(options: argparse.Namespace) -> int:
+    from fewshot.config import load_config
+    from fewshot.setup_run import fill_cache
+
+    config = load_config(options.experiment, options.overrides)
+    _start_logging()
+    _write_data_if_absent(config.data)
+    store = fill_cache(config)
+    print("data.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
+    return 0
+
+
 def _data_glyphs(options: argparse.Namespace) -> int:
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import check_section
@@ -135,7 +165,7 @@ def _data_glyphs(options: argparse.Namespace) -> int:
     config = check_section(GlyphsConfig, document, "The generator's config")
     _start_logging()
     _write_glyphs(options.out, config, options.workers)
-    print(f"Mini-Ref-Glyphs lies in {options.out}")
+    print(f"Mini-Ref-Glyphs lies in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
 
 
@@ -153,7 +183,7 @@ def _episodes(options: argparse.Namespace) -> int:
     from fewshot.config import load_config
 
     config = load_config(options.experiment, options.overrides)
-    _write_data_if_absent(config)
+    _write_data_if_absent(config.data)
     drawing = config.episodes.model_dump(exclude={"augment"})
     catalog = read_benchmark(config.data.root).part(config.data.group, "train")
     sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
@@ -206,14 +236,29 @@ def _export(options: argparse.Namespace) -> int:
 
 def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Path]:
     from fewshot.config import load_config
-    from fewshot.run_folder import open_run
 
     config = load_config(options.experiment, options.overrides)
     folder: Path = options.out or Path("runs") / config.name
     options.out = folder
-    open_run(config, folder)
     _start_logging()
     return config, folder
+
+
+@contextlib.contextmanager
+def _started(config: ExperimentConfig, folder: Path) -> Iterator[None]:
+    """The run folder, opened; a new one goes again if the input is refused before anything else lies in it."""
+    from fewshot.run_folder import CONFIG, open_run
+
+    new = not folder.exists()
+    open_run(config, folder)
+    try:
+        yield
+    except UserError:
+        if new and [path.name for path in folder.iterdir()] == [CONFIG]:
+            (folder / CONFIG).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process of the same training was faster
+                folder.rmdir()
+        raise
 
 
 def _train_in(config: ExperimentConfig, folder: Path) -> Path:
@@ -229,7 +274,7 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
 
     checkpoint = chosen_checkpoint(folder, config)
     if checkpoint is None:
-        command = f"{_PROGRAM} train {folder / 'config.yaml'} --out {folder}"
+        command = f"{PROGRAM} train {folder / 'config.yaml'} --out {folder}"
         raise CheckpointError(f"{folder} holds no checkpoint yet. Train first: {command}")
     if again or not is_evaluated(folder, config, checkpoint.name):
         evaluate_run(folder, config)
@@ -237,10 +282,10 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
         mark_evaluated(folder, config, checkpoint.name)
 
 
-def _write_data_if_absent(config: ExperimentConfig) -> None:
+def _write_data_if_absent(data: DataConfig) -> None:
     """The embedded benchmark writes itself; any other data must be there (the reader says what it misses)."""
-    if config.data.glyphs is not None:
-        _write_glyphs(config.data.root, config.data.glyphs, os.cpu_count() or 1)
+    if data.glyphs is not None:
+        _write_glyphs(data.root, data.glyphs, os.cpu_count() or 1)
 
 
 def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
@@ -291,154 +336,20 @@ def _fail(message: str) -> int:
     return 2
 
 
-# --------------------------------------------------------------------------- arguments
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="run.py",
-        description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
-        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
-        "would stop training, 2 wrong input or full disk, 130 interrupted.",
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    run = _command(commands, "run", _run, "write data if absent, train, evaluate, report", "run experiments/demo.yaml")
-    _experiment_arguments(run)
-    _out_argument(run)
-
-    train = _command(commands, "train", _train, "meta-train on the base classes", "train experiments/demo.yaml seed=1")
-    _experiment_arguments(train)
-    _out_argument(train)
-
-    evaluate = _command(
-        commands,
-        "evaluate",
-        _evaluate,
-        "score a trained run on novel classes",
-        "evaluate runs/demo evaluate.shots=[1,5]",
-    )
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
-    _override_argument(evaluate)
-
-    compare = _command(
-        commands,
-        "compare",
-        _compare,
-        "difference of two evaluated runs, paired by item",
-        "compare runs/a runs/b --shots 1",
-    )
-    compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
-    compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
-    compare.add_argument("--method-a", metavar="M", help="method of A, e.g. prototype (default: its evaluate.label)")
-    compare.add_argument("--method-b", metavar="M", help="method of B (default: its evaluate.label)")
-    compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
-    compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
-
-    groups = _command(
-        commands, "groups", _groups, "mean over groups, one run for each", "groups runs/g1 runs/g2 runs/g3 runs/g4"
-    )
-    groups.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder of one group")
-    groups.add_argument("--out", type=Path, metavar="FILE", help="write the table as Markdown too")
-
-    report = _command(
-        commands, "report", _report, "one page over evaluated runs", "report runs/demo runs/try --out report.html"
-    )
-    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
-    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
-    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
-    report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
-
-    data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
-    kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    glyphs = _command(kinds, "glyphs", _data_glyphs, "write the embedded benchmark", "data glyphs data/glyphs seed=1")
-    glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
-    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
-    _override_argument(glyphs)
-    check = _command(kinds, "check", _data_check, "list every problem of a benchmark", "data check data/glyphs --json")
-    check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
-    check.add_argument("--json", action="store_true", help="print JSON instead of a table")
-
-    episodes = _command(
-        commands, "episodes", _episodes, "show which episodes are drawn", "episodes experiments/demo.yaml --split val"
-    )
-    _experiment_arguments(episodes)
-    episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
-    episodes.add_argument("--count", type=int, default=1000, help="episodes in the manifest (default: 1000)")
-    episodes.add_argument("--show", type=int, default=3, help="episodes to print (default: 3)")
-
-    config = _command(
-        commands, "config", _config, "print the resolved experiment", "config experiments/demo.yaml seed=3"
-    )
-    _experiment_arguments(config)
-
-    bench = _command(
-        commands, "bench", _bench, "time J and F against a plain implementation of the definition", "bench --frames 60"
-    )
-    bench.add_argument("--frames", type=int, default=60, help="pairs of masks (default: 60)")
-
-    convert = _command(
-        commands,
-        "convert",
-        _convert,
-        "turn a published checkpoint into initial weights",
-        "convert referformer.pth weights/referformer --reinitialise decoder.class_embed",
-    )
-    convert.add_argument("source", type=Path, metavar="IN", help="CMA's or ReferFormer's .pth or .safetensors file")
-    convert.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
-    convert.add_argument(
-        "--experiment", type=Path, metavar="EXP", help="fit to this experiment's model (default: the checkpoint's own)"
-    )
-    _override_argument(convert)
-    convert.add_argument(
-        "--reinitialise",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="PREFIX",
-        help="parts of the head that take no value from the file, e.g. decoder.class_embed",
-    )
-
-    export = _command(
-        commands,
-        "export",
-        _export,
-        "write weights in the published checkpoint layout",
-        "export runs/published cma.pth",
-    )
-    export.add_argument("source", type=Path, metavar="RUN_OR_WEIGHTS", help="run folder, or a folder of `convert`")
-    export.add_argument("out", type=Path, metavar="OUT", help=".pth or .safetensors file; must not exist yet")
-    return parser
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    handler: Handler,
-    purpose: str,
-    example: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(
-        name,
-        help=purpose,
-        description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog=textwrap.dedent(f"example:\n  {_PROGRAM} {example}"),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(handler=handler)
-    return parser
-
-
-def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", type=Path, metavar="EXP", help="experiment file, e.g. experiments/demo.yaml")
-    _override_argument(parser)
-
-
-def _override_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value (YAML), e.g. train.steps=500")
-
-
-def _out_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
-    )
+_HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "train": _train,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "groups": _groups,
+    "report": _report,
+    "ablate": _ablate,
+    "features": _features,
+    "data glyphs": _data_glyphs,
+    "data check": _data_check,
+    "episodes": _episodes,
+    "config": _config,
+    "bench": _bench,
+    "convert": _convert,
+    "export": _export,
+}

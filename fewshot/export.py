@@ -90,7 +90,8 @@ def _warn_of_other_choices(model: ModelConfig, published: ModelConfig) -> None:
     for section in ("affinity", "mask"):
         ours |= {f"{section}.{key}": value for key, value in ours.pop(section).items()}
         theirs |= {f"{section}.{key}": value for key, value in theirs.pop(section).items()}
-    keys = ("fusion", "spacetime", "affinity.support_frames", "affinity.background", "affinity.pretransform")
+    read = ("support_frames", "background", "align_masks", "pretransform")
+    keys = ("fusion", "spacetime", *(f"affinity.{name}" for name in read))
     changed = [f"model.{key}={ours[key]} (published: {theirs[key]})" for key in keys if ours[key] != theirs[key]]
     if changed:
         log.warning("the published code computes something else with these weights: %s", ", ".join(changed))

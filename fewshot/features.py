@@ -59,25 +59,31 @@ class FeatureStore:
         rows = [load_file(self._file(path)) for path in paths]
         return Pyramid(*(torch.stack([row[level] for row in rows])[None] for level in LEVELS))
 
+    def missing(self, paths: Iterable[Path]) -> list[Path]:
+        """The frames whose features are not kept yet."""
+        return [path for path in paths if not self._file(path).exists()]
+
     def fill(
         self,
         paths: Iterable[Path],
         encoder: ImageEncoder,
         device: torch.device | str = "cpu",
-        advance: Callable[[int], None] = lambda frames: None,
+        advance: Callable[[int], None] = lambda done: None,
     ) -> int:
-        """Computes what is missing and returns how many frames that were; calls `advance(n)` after every n frames."""
-        missing = [path for path in paths if not self._file(path).exists()]
+        """Computes what is missing and returns how many frames that were; calls `advance(frames done)` now and then."""
+        done = 0
         batch: list[tuple[Path, Tensor]] = []
-        for path in missing:
+        for path in self.missing(paths):
             frame = read_frame(path, short_side=self.short_side, max_long_side=self.max_long_side)
             if batch and (len(batch) == FRAMES_AT_ONCE or batch[0][1].shape != frame.shape):
-                advance(self._encode(batch, encoder, device))
+                done += self._encode(batch, encoder, device)
+                advance(done)
                 batch = []
             batch.append((path, frame))
         if batch:
-            advance(self._encode(batch, encoder, device))
-        return len(missing)
+            done += self._encode(batch, encoder, device)
+            advance(done)
+        return done
 
     def _encode(self, batch: list[tuple[Path, Tensor]], encoder: ImageEncoder, device: torch.device | str) -> int:
         frames = torch.stack([frame for _, frame in batch])[None].to(device)

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits: what is interrupted inside is finished first."""
+"""Ctrl-C: finished first what must not be cut in two, and within reach of processes that this one starts."""
 
 from __future__ import annotations
 
@@ -27,3 +27,17 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if noted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def children_interruptible() -> Iterator[None]:
+    """Processes started inside heed SIGINT, even where this one ignores it: a background job hands that down."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -33,8 +33,7 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     """
     stored = folder / CONFIG
     if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
-        old, new = ({**plain(c), "learner": c.learner.of_training()} for c in (load_config(stored), config))
-        differences = config_differences(old, new, free=_FREE)
+        differences = config_differences(training_values(load_config(stored)), training_values(config))
         if differences:
             listed = "; ".join(f"{key} was {before!r} and is now {now!r}" for key, before, now in differences)
             raise ConfigError(
@@ -57,6 +56,12 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     return load_config(stored, overrides)
 
 
+def training_values(config: ExperimentConfig) -> dict[str, Any]:
+    """The values that the weights depend on, as plain YAML values: configs that agree in them train alike."""
+    found: dict[str, Any] = _without_free({**plain(config), "learner": config.learner.of_training()})
+    return found
+
+
 def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> bool:
     """True when summary.json in the folder stems from exactly this config and checkpoint."""
     if not (folder / _EVALUATED).is_file() or not (folder / "summary.json").is_file():
@@ -77,8 +82,14 @@ def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
     return evaluation
 
 
+def _without_free(values: Any, key: tuple[str, ...] = ()) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {name: _without_free(value, (*key, name)) for name, value in values.items() if (*key, name) not in _FREE}
+
+
 def config_differences(
-    first: Any, second: Any, *, free: Set[tuple[str, ...]], key: tuple[str, ...] = ()
+    first: Any, second: Any, *, free: Set[tuple[str, ...]] = frozenset(), key: tuple[str, ...] = ()
 ) -> list[tuple[str, Any, Any]]:
     """(key, value, other value) of what differs between two configs in plain values; what `free` names may differ."""
     if key in free or first == second:

@@ -18,6 +18,7 @@ from episodes.readers import read_benchmark
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore, encoder_fingerprint
 from fewshot.initial_weights import read_initial_weights
+from fewshot.progress import Progress
 from fewshot.randomness import INITIAL_WEIGHTS, torch_randomness
 from models.network import FewShotRVOS
 
@@ -62,12 +63,26 @@ def cached_features(
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
     store = FeatureStore(config.data.cache, encoder_fingerprint(image), *sizes)
-    done = store.fill(
-        _all_frames(catalog), image, device, _logged_progress(sum(len(v.frames) for v in catalog.videos.values()))
-    )
-    if done:
-        log.info("trunk features of %d frames computed and kept in %s", done, store.folder)
+    frames = list(_all_frames(catalog))
+    missing = store.missing(frames)
+    if missing:
+        log.info(
+            "trunk features: %d of %d frames are kept in %s", len(frames) - len(missing), len(frames), store.folder
+        )
+        with Progress("trunk features", len(missing), unit="frame") as progress:
+            store.fill(missing, image, device, progress.update)
     return store
+
+
+def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
+    """Compute all trunk features that a run of this config reads; None if it caches none.
+
+    Runs that start beside each other, of one benchmark and encoder, then find them and do not compute them twice.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return cached_features(config, open_catalog(config), build_network(config).to(device), device)
 
 
 def _refuse_other_sizes(catalog: VideoCatalog) -> None:
@@ -93,15 +108,3 @@ def _size(path: Path, decode: Callable[[Path], NDArray[np.uint8]]) -> tuple[int,
 
 def _all_frames(catalog: VideoCatalog) -> Iterable[Path]:
     return (video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames)
-
-
-def _logged_progress(total: int) -> Callable[[int], None]:
-    done = 0
-
-    def advance(frames: int) -> None:
-        nonlocal done
-        if done // 500 != (done + frames) // 500:
-            log.info("trunk features: %d of %d frames", done + frames, total)
-        done += frames
-
-    return advance

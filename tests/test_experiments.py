@@ -1,14 +1,16 @@
-"""Every YAML of the project: experiments load and resolve to themselves, parts are used."""
+"""Every YAML of the project: experiments and cells load and resolve to themselves, parts are used."""
 
 from pathlib import Path
 
 import pytest
 
+from fewshot.ablation.cells import load_ablation
 from fewshot.config import load_config, to_yaml
 from fewshot.config_yaml import load_document
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+ABLATIONS = sorted((ROOT / "experiments" / "ablations").glob("*.yaml"))
 PARTS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 
@@ -21,6 +23,15 @@ def test_an_experiment_loads_and_resolves_to_itself(path, tmp_path):
     config = load_config(path)
     (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=name_of)
+def test_each_cell_of_an_ablation_resolves_to_itself(path, tmp_path):
+    ablation = load_ablation(path)
+    ablation.refuse_many(allowed=False)
+    for cell in ablation.cells:
+        (tmp_path / "config.yaml").write_text(to_yaml(cell.config), encoding="utf-8")
+        assert load_config(tmp_path / "config.yaml") == cell.config
 
 
 @pytest.mark.parametrize("path", PARTS, ids=name_of)
@@ -38,3 +49,4 @@ def test_a_part_fits_an_experiment(path, tmp_path):
 def test_each_experiment_has_a_run_folder_of_its_own():
     names = [load_config(path).name for path in EXPERIMENTS]
     assert len(set(names)) == len(names)
+    assert [load_ablation(path).config.name for path in ABLATIONS] == [path.stem for path in ABLATIONS]

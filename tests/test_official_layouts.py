@@ -34,7 +34,7 @@ def test_a_set_is_checked_trained_on_and_evaluated(
     run = tmp_path / "run"
 
     assert main(["data", "check", str(root)]) == 0
-    assert "training can start" in capsys.readouterr().out
+    assert "nothing would stop training" in capsys.readouterr().out
     assert main(["run", str(experiment), "--out", str(run), "train.steps=2", "evaluate.shots=[1]"]) == 0
 
     rows = json.loads((run / "summary.json").read_text())["rows"]

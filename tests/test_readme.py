@@ -22,7 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL_DATA = ["size=64", "videos_per_class=6", "frames=3"]
 SMALL = [
     *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 6, frames: 3}"),
-    *("model.hidden=64", "model.ffn=32", "model.queries=1"),
+    *("model.hidden=64", "model.ffn=32", "model.queries=1", "train.threads=1"),
     *("model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
     *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
     *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.control_shots=[1]", "evaluate.max_queries_per_class=1"),
@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[2] for command in printed_commands()}
-    reading = {"compare", "groups", "config", "episodes", "bench", "report"}
+    reading = {"compare", "groups", "config", "episodes", "bench", "report", "ablate"}
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
@@ -58,7 +58,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
         arguments += SMALL_DATA
-    elif arguments[0] in ("run", "train"):
+    elif arguments[0] in ("run", "train", "ablate"):
         arguments += SMALL
     elif arguments[0] == "evaluate":
         arguments += ["evaluate.max_queries_per_class=1"]

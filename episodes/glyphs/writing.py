@@ -21,12 +21,14 @@ from PIL import Image
 
 from episodes.glyphs.classes import CLASS_NAMES
 from episodes.glyphs.config import VERSION, GlyphsConfig, GlyphsError
+from episodes.glyphs.contact_sheet import contact_sheet
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.painting import Painted, paint
 from episodes.glyphs.scene import Scene, plan
 from episodes.glyphs.schedule import Assignment, assignments
 
 MARK = "glyphs.json"  # its presence says that the folder is complete
+CONTACT_SHEET = "contact_sheet.png"
 _JPEG_QUALITY = 92
 _FRAME_STEP = 5  # frame names count in fives, as in the official set
 _PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128, 0, 128, 128, 128, 128, 128]
@@ -35,7 +37,7 @@ _PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128, 
 def write_glyphs(
     out: Path, *, config: GlyphsConfig, workers: int = 2, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Writes the benchmark to `out`; returns at once where the same one is already there.
+    """Writes the benchmark and its contact sheet to `out`; returns at once where the same one is already there.
 
     `progress` is called with (videos done, videos in all). Raises GlyphsError if `out` holds anything else.
     """
@@ -56,6 +58,7 @@ def _write_aside(out: Path, config: GlyphsConfig, workers: int, progress: Callab
     try:
         aside.chmod(0o755)
         _write_all(aside, config, workers, progress)
+        contact_sheet(aside, aside / CONTACT_SHEET)
         if out.exists():
             out.rmdir()  # empty, or _already_there would have refused it
         aside.rename(out)

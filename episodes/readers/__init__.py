@@ -7,7 +7,7 @@ from pathlib import Path
 from episodes.catalog import Problem, VideoCatalog
 from episodes.errors import LayoutError
 from episodes.readers.index import Layout, index_layout, read_layout
-from episodes.readers.sailvos import SAIL_FOLDERS, sailvos_layout
+from episodes.readers.sailvos import SAIL_FOLDERS, is_sailvos, sailvos_layout
 from episodes.readers.ytvos import YTVOS_FOLDERS, ytvos_layout
 
 __all__ = ["find_layout", "index_benchmark", "read_benchmark"]
@@ -24,17 +24,29 @@ def index_benchmark(root: Path) -> tuple[VideoCatalog, list[Problem]]:
 
 
 def find_layout(root: Path) -> Layout:
-    """The layout of the folder, or of a release's folder directly in it."""
+    """The layout of the folder, or of the one release's folder directly in it."""
     root = Path(root)
     if not root.is_dir():
         raise LayoutError(f"{root}: no such folder; give the benchmark's root, the folder that holds train/ or Images/")
-    for base in (root, *(root / name for name in (*YTVOS_FOLDERS, *SAIL_FOLDERS))):
-        if (base / "Images").is_dir() or ((base / "train").is_dir() and "sail" in base.resolve().name.lower()):
-            return sailvos_layout(base)
-        if (base / "train").is_dir():
-            return ytvos_layout(base)
-    raise LayoutError(
-        f"{root}: neither Mini-Ref-YouTube-VOS nor Mini-Ref-SAIL-VOS. Looked for train/ and Images/ in it and in its "
-        f"folders {', '.join((*YTVOS_FOLDERS, *SAIL_FOLDERS))}; give a benchmark's root, or write one with "
-        "`run.py data glyphs`"
-    )
+    if layout := _layout_of(root):
+        return layout
+    releases = {name.lower() for name in (*YTVOS_FOLDERS, *SAIL_FOLDERS)}
+    held = sorted(entry for entry in root.iterdir())
+    within = [entry for entry in held if entry.name.lower() in releases and entry.is_dir()]
+    found = [layout for folder in within if (layout := _layout_of(folder))]
+    if len(found) > 1:
+        names = ", ".join(str(layout.root) for layout in found)
+        raise LayoutError(f"{root}: holds {len(found)} benchmarks, {names}; give the root of one of them")
+    if not found:
+        raise LayoutError(
+            f"{root}: neither Mini-Ref-YouTube-VOS nor Mini-Ref-SAIL-VOS. Looked for train/ and Images/ in it and in "
+            f"its folders {', '.join((*YTVOS_FOLDERS, *SAIL_FOLDERS))}; found {[entry.name for entry in held[:5]]}. "
+            "Give a benchmark's root, or write one with `run.py data glyphs`"
+        )
+    return found[0]
+
+
+def _layout_of(folder: Path) -> Layout | None:
+    if is_sailvos(folder):
+        return sailvos_layout(folder)
+    return ytvos_layout(folder) if (folder / "train").is_dir() else None

@@ -65,6 +65,18 @@ def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
     return catalog, index.leaving
 
 
+def categories(*meta: Path) -> set[str]:
+    """All categories that the first of these files that exists gives to objects; none if no file exists."""
+    file = next((file for file in meta if file.is_file()), None)
+    if file is None:
+        return set()
+    found: list[Any] = []
+    for name, video in _videos(file).items():
+        objects = _mapping(_mapping(video, file, name).get("objects", {}), file, f"{name}.objects")
+        found += [_mapping(entry, file, f"{name}.objects.{key}").get("category") for key, entry in objects.items()]
+    return {str(category) for category in found}
+
+
 class _Index:
     """Turns JSON entries into records and remembers what was odd about them."""
 
@@ -145,6 +157,8 @@ class _Index:
             entry = _mapping(entries[key], self.expression_file, f"{video}.expressions.{key}")
             text, owner = entry.get("exp"), str(entry.get("obj_id"))
             where = f"expression {key!r} of video {video!r}"
+            if not (key.isascii() and key.isdecimal()):
+                self.warn("expression id is no number", self.expression_file, f"{where} is kept; ids are whole numbers")
             if not isinstance(text, str) or not text.strip():
                 detail = f"{where}: found {_shown(text)}; it is left out"
                 self.warn("expression without words", self.expression_file, detail)

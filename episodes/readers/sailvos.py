@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from episodes.catalog import VideoCatalog
-from episodes.readers.index import Layout, read_layout
+from episodes.readers.index import Layout, categories, read_layout
 
 SAIL_CLASSES = ("dog", "car", "person")  # ids 1 to 3
 SAIL_FOLDERS = ("mini-SAIL-VOS", "Mini-Ref-SAIL-VOS")  # the release spells its own folder in two ways
@@ -46,6 +46,21 @@ def sailvos_layout(root: Path) -> Layout:
         class_file=base / "classes.json",
         classes=SAIL_CLASSES,
     )
+
+
+def is_sailvos(root: Path) -> bool:
+    """Does the folder hold this benchmark? LayoutError if its index is broken.
+
+    A folder with train/ has the form of Mini-Ref-YouTube-VOS too. It is of this benchmark if it bears one of its names,
+    or if the index names a car, which the other benchmark's 48 classes lack, and nothing beside the three classes.
+    """
+    train = root / "train"
+    if not train.is_dir():
+        return (root / "Images").is_dir()
+    if root.resolve().name.lower() in {name.lower() for name in SAIL_FOLDERS}:
+        return True
+    found = categories(train / "meta.json", train / "train.json")
+    return "car" in found and found <= set(SAIL_CLASSES)
 
 
 def _suffix(frames: Path) -> str:

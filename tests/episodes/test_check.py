@@ -53,7 +53,7 @@ def test_a_sound_benchmark_has_no_problem(root: Path) -> None:
     report = check_benchmark(root)
     assert report.problems == ()
     assert not report.stops_training
-    assert report.as_table() == f"{root}: 8 videos, 16 frames, 0 errors, 0 warnings: training can start"
+    assert report.as_table() == f"{root}: 8 videos, 16 frames, 0 errors, 0 warnings: nothing would stop training"
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, str, str]]] = {

@@ -61,6 +61,51 @@ def test_a_folder_of_the_youtube_layout_keeps_its_official_classes(tmp_path: Pat
     assert read_benchmark(tmp_path / "set").classes == OFFICIAL_CLASSES
 
 
+@pytest.mark.parametrize(
+    ("folder", "names", "sail"),
+    [
+        ("renamed", SAIL_CLASSES, True),
+        ("renamed", ("car", "person"), True),
+        ("renamed", ("dog", "person"), False),  # classes of both benchmarks
+        ("renamed", ("dog", "car", "truck"), False),
+        ("sailing", OFFICIAL_CLASSES[:4], False),
+        ("mini-sail-vos", ("dog", "person"), True),
+    ],
+)
+def test_a_folder_with_train_is_told_by_its_whole_name_or_by_its_categories(
+    tmp_path: Path, folder: str, names: tuple[str, ...], sail: bool
+) -> None:
+    root = write_tiny_benchmark(tmp_path / folder, layout="sailvos-readme", names=names, size=16, frames=1)
+
+    assert find_layout(root).classes == (SAIL_CLASSES if sail else OFFICIAL_CLASSES)
+
+
+def test_a_folder_of_pictures_beside_train_changes_nothing(tmp_path: Path) -> None:
+    root = write_tiny_benchmark(tmp_path / "set", names=OFFICIAL_CLASSES[:4], size=16, frames=1)
+    (root / "Images").mkdir()
+
+    assert find_layout(root).classes == OFFICIAL_CLASSES
+
+
+def test_a_folder_above_two_benchmarks_is_refused_with_their_names(tmp_path: Path) -> None:
+    write_tiny_benchmark(tmp_path / "Mini-Ref-YouTube-VOS", names=OFFICIAL_CLASSES[:4], size=16, frames=1)
+    write_sail(tmp_path / "Mini-Ref-SAIL-VOS", "sailvos-readme")
+
+    with pytest.raises(LayoutError, match=r"holds 2 benchmarks, .*Mini-Ref-SAIL-VOS, .*Mini-Ref-YouTube-VOS; give"):
+        read_benchmark(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", '{"videos": {"v": 3}}', '{"videos": {"v": {"objects": {"1": {"category": ["car"]}}}}}']
+)
+def test_a_broken_index_is_named_whatever_the_folder_is_called(tmp_path: Path, content: str) -> None:
+    root = write_sail(tmp_path / "renamed", "sailvos-readme")
+    (root / "train/train.json").write_text(content)
+
+    with pytest.raises(LayoutError, match=r"train/train\.json"):
+        read_benchmark(root)
+
+
 def test_an_index_that_is_missing_is_named_with_every_spelling(tmp_path: Path) -> None:
     root = write_sail(tmp_path / "mini-SAIL-VOS", "sailvos-readme")
     (root / "train/train.json").unlink()

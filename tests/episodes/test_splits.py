@@ -31,10 +31,10 @@ def write_splits(root: Path, train: Any, test: Any, group: int = 2) -> VideoCata
 )
 def test_each_side_sees_its_own_videos_in_every_accepted_form(root: Path, wrap: Any) -> None:
     names = sorted(read_benchmark(root).videos)
-    catalog = write_splits(root, wrap(names[:10]), wrap(names[10:]))
+    catalog = write_splits(root, wrap(names[::2]), wrap(names[1::2]))
 
-    assert sorted(catalog.part(2, "train").videos) == names[:10]
-    assert sorted(catalog.part(2, "test").videos) == names[10:]
+    assert sorted(catalog.part(2, "train").videos) == names[::2]
+    assert sorted(catalog.part(2, "test").videos) == names[1::2]
     assert catalog.part(2, "test").classes == catalog.classes
     assert catalog.part(1, "train") is catalog  # without files of its group nothing is confined
     assert catalog.notes == ()
@@ -46,6 +46,22 @@ def test_unknown_videos_are_reported_and_left_out(root: Path) -> None:
 
     assert "gone" not in catalog.part(2, "train").videos
     assert "split names an unknown video (1): 1 of 11 videos are not in the index: ['gone']" in catalog.notes[0]
+
+
+@pytest.mark.parametrize("side", ["train", "test"])
+def test_a_class_that_a_list_leaves_too_few_videos_is_named_with_the_file(root: Path, side: str) -> None:
+    whole = read_benchmark(root)
+    category = (whole.base_classes(2) if side == "train" else whole.novel_classes(2))[0]
+    names = sorted(whole.videos)
+    lists = {"train": names[::2], "test": names[1::2]}
+    gone = [name for name in lists[side] if category in name][1:]  # one video is left
+    lists[side] = [name for name in lists[side] if name not in gone]
+
+    problems = write_splits(root, lists["train"], lists["test"]).problems
+
+    assert {(problem.kind, problem.severity) for problem in problems} == {("class too small in a split", "warning")}
+    assert {problem.file for problem in problems} == {str(root / f"splits/group2_{side}.json")}
+    assert f"class {category!r} has 1 usable video(s)" in problems[0].detail
 
 
 def test_a_video_in_both_lists_is_refused_before_training(root: Path) -> None:

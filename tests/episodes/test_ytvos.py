@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from episodes.catalog import GROUPS
 from episodes.errors import LayoutError
 from episodes.readers import read_benchmark
 from episodes.readers.ytvos import OFFICIAL_CLASSES, read_ytvos
@@ -132,6 +133,15 @@ def test_an_object_without_a_frame_list_counts_as_always_visible(root: Path) -> 
     assert read_ytvos(root).videos[VIDEO].object("1").frames == ("00000", "00005")
 
 
+def test_a_category_outside_the_class_list_is_kept_and_in_no_group(root: Path) -> None:
+    edit(root / META, lambda videos: videos[VIDEO]["objects"]["1"].update(category="unicorn"))
+    catalog = read_ytvos(root)
+    assert catalog.videos[VIDEO].object("1").category == "unicorn"
+    for group in GROUPS:
+        assert "unicorn" not in (*catalog.base_classes(group), *catalog.novel_classes(group))
+    assert [problem.kind for problem in catalog.problems] == ["category outside the class list"]
+
+
 def test_odd_object_ids_and_empty_sentences_are_left_out_and_noted(root: Path) -> None:
     edit(root / META, lambda videos: videos[VIDEO]["objects"].update({"256": {"category": "disc", "frames": []}}))
     edit(root / EXPRESSIONS, lambda videos: videos[VIDEO]["expressions"]["0"].update(exp="  "))
@@ -176,6 +186,19 @@ def test_deep_nesting_and_wrong_encoding_are_layout_errors(root: Path) -> None:
         (root / EXPRESSIONS).write_bytes(content)
         with pytest.raises(LayoutError, match="not readable as JSON"):
             read_ytvos(root)
+
+
+def test_expression_ids_may_have_gaps_and_others_than_numbers_are_kept_and_named(root: Path) -> None:
+    def rename(videos: dict[str, Any]) -> None:
+        said = videos[VIDEO]["expressions"]
+        videos[VIDEO]["expressions"] = {"7": said["0"], "three": said["1"]}
+
+    edit(root / EXPRESSIONS, rename)
+    catalog = read_ytvos(root)
+
+    assert [item.id for item in catalog.videos[VIDEO].expressions] == ["7", "three"]
+    assert [problem.kind for problem in catalog.problems] == ["expression id is no number"]
+    assert "'three'" in catalog.problems[0].detail
 
 
 def test_a_missing_folder_or_index_says_what_was_looked_for(root: Path, tmp_path: Path) -> None:

@@ -18,17 +18,8 @@ from fewshot.run_folder import is_evaluated, mark_evaluated, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    *(
-        ("run",),
-        ("train",),
-        ("evaluate",),
-        ("compare",),
-        ("groups",),
-        ("report",),
-        ("convert",),
-        ("export",),
-        ("bench",),
-    ),
+    *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
+    *(("convert",), ("export",), ("bench",)),
     *(("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
 )
 TINY = ("size=48", "frames=2", "videos_per_class=2")
@@ -79,8 +70,11 @@ def test_each_command_has_an_example_that_its_own_parser_takes(capsys, command):
     example = text.split("example:\n  python run.py ")[1].splitlines()[0]
     words = shlex.split(example)
     assert tuple(words[: len(command)]) == command
-    options = cli._parser().parse_args(words)
-    assert callable(options.handler)
+    assert cli.build_parser().parse_args(words).command == " ".join(command)
+
+
+def test_every_command_has_a_handler_and_every_handler_a_command():
+    assert set(cli._HANDLERS) == {" ".join(command) for command in COMMANDS}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from scipy import ndimage
 from fewshot.bench import compare_metrics, draw_masks, plain_scores
 from fewshot.metrics import TOLERANCES, Masks, score_clip
 
-REFERENCE = Path(os.environ.get("CMA_REFERENCE", Path(__file__).parents[2].parent / "shared" / "reference"))
+REFERENCE = Path(os.environ.get("CMA_REFERENCE", Path(__file__).parents[2].parent / "shared/reference")).resolve()
 
 
 @pytest.mark.reference

@@ -25,7 +25,7 @@ from models.convert import Conversion, from_published, our_name
 from models.criterion import LayerPrediction, SetCriterion, Targets
 from models.network import Encoded, Head
 
-FOLDER = Path(os.environ.get("CMA_REFERENCE", Path(__file__).parents[2].parent / "shared" / "reference"))
+FOLDER = Path(os.environ.get("CMA_REFERENCE", Path(__file__).parents[2].parent / "shared/reference")).resolve()
 NAMES = sorted(path.name.removesuffix(".keys.json") for path in FOLDER.glob("*.keys.json")) or ["absent"]
 TERMS = {"class": "ce", "box": "bbox", "giou": "giou", "mask_focal": "mask", "dice": "dice"}  # ours -> published
 

@@ -1,0 +1,150 @@
+"""An ablation file resolved: each cell is a whole experiment, checked before any runs. Importable without torch."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from episodes.errors import ConfigError
+from fewshot.ablation.config import AblationConfig
+from fewshot.config import ExperimentConfig, check_section, plain
+from fewshot.config_yaml import Document, Key, load_document, merge, parse_override
+
+MANY_CELLS = 64  # more than this is rather a mistake in the grid than meant
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A variant of the base: `variant` is a label of the file's `cells` ("" without them), `point` its grid values."""
+
+    label: str
+    variant: str
+    point: Mapping[str, Any]
+    config: ExperimentConfig
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Cells in the file's order: those of one variant together, the grid's last key changing fastest."""
+
+    config: AblationConfig
+    cells: tuple[Cell, ...]
+
+    def refuse_many(self, allowed: bool) -> None:
+        """ConfigError if there are more than MANY_CELLS cells and that was not allowed."""
+        if len(self.cells) > MANY_CELLS and not allowed:
+            raise ConfigError(
+                f"The ablation {self.config.name!r} has {len(self.cells)} cells, more than {MANY_CELLS}. "
+                "Give --yes to run them all, or shorten `grid` and `cells`."
+            )
+
+
+def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
+    """The ablation in file `path`; `key=value` overrides change the base, and so every cell. Raises ConfigError."""
+    document = load_document(path)
+    config = check_section(AblationConfig, document, str(path))
+    if not config.cells and not config.grid:
+        raise ConfigError(
+            f"{path} has no cell. Write `grid: {{dotted.key: [values]}}`, or `cells: {{label: {{dotted.key: value}}}}`."
+        )
+    base = _laid_over(load_document(path.parent / config.base), document, ("values",), config.values)
+    for text in overrides:
+        over = parse_override(text)
+        _refuse_contradiction(config, text)
+        base = merge(base, over)
+    cells = [_cell(config, base, document, str(path), variant, point) for variant, point in _combinations(config)]
+    _refuse_equal(cells, str(path))
+    return Ablation(config, tuple(cells))
+
+
+def point_label(point: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The values of `point` in a few characters, as in `steps-4_scope-head`; short names are unique among `keys`."""
+    last = [key.rpartition(".")[2] for key in keys]
+    names = {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
+    return "_".join(f"{names[key]}-{_word(value)}" for key, value in point.items())
+
+
+def _combinations(config: AblationConfig) -> Iterator[tuple[str, dict[str, Any]]]:
+    for variant in config.cells or [""]:
+        for values in itertools.product(*config.grid.values()):
+            yield variant, dict(zip(config.grid, values, strict=True))
+
+
+def _cell(
+    config: AblationConfig, base: Document, file: Document, source: str, variant: str, point: dict[str, Any]
+) -> Cell:
+    own = config.cells.get(variant, {})
+    label = "_".join(part for part in (variant, point_label(point, list(config.grid))) if part)
+    for name in point:
+        if any(_overlap(name, other) for other in own):
+            place = file.place(("grid", name))
+            raise ConfigError(f"{place}: the grid sets {name!r}, and so does the cell {variant!r}. Keep one.")
+    document = _laid_over(base, file, ("cells", variant), own)
+    document = _laid_over(document, file, ("grid",), point)
+    document = merge(document, Document({"name": f"{config.name}-{label}"}))
+    return Cell(label, variant, point, check_section(ExperimentConfig, document, f"Cell {label!r} of {source}"))
+
+
+def _laid_over(base: Document, file: Document, section: Key, values: Mapping[str, Any]) -> Document:
+    """`base` with the dotted keys that a section of the ablation file sets."""
+    for name, value in values.items():
+        key: Key = tuple(name.split("."))
+        place = file.place((*section, name))
+        if name == "name":
+            raise ConfigError(f"{place}: the name of an experiment follows from its cell; remove `name`.")
+        if not all(re.fullmatch(r"[A-Za-z_][\w-]*", part) for part in key):
+            raise ConfigError(f"{place}: {name!r} is no dotted key. Write train.steps, or model.affinity.stages.")
+        nested: Any = value
+        for part in reversed(key):
+            nested = {part: nested}
+        base = merge(base, Document(nested, {key: place}))
+    return base
+
+
+def _refuse_contradiction(config: AblationConfig, text: str) -> None:
+    """An override that a cell would silently undo is refused."""
+    name = text.partition("=")[0].strip()
+    if name == "name":
+        raise ConfigError(
+            f"Override {text!r}: the cells' names follow from the ablation's. Choose a folder with --out."
+        )
+    for other in [*config.grid, *(key for values in config.cells.values() for key in values)]:
+        if _overlap(name, other):
+            raise ConfigError(
+                f"Override {text!r} contradicts {other!r}, which the ablation itself sets. Edit the file."
+            )
+
+
+def _overlap(first: str, second: str) -> bool:
+    """One key is the other, or lies inside it."""
+    return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
+
+
+def _refuse_equal(cells: Sequence[Cell], source: str) -> None:
+    labels: set[str] = set()
+    known: list[tuple[dict[str, Any], str]] = []
+    for cell in cells:
+        if cell.label in labels:
+            raise ConfigError(
+                f"{source}: two cells would be called {cell.label!r}. List each value once, or name cells in `cells`."
+            )
+        labels.add(cell.label)
+        values = {key: value for key, value in plain(cell.config).items() if key != "name"}
+        for other, label in known:
+            if other == values:
+                raise ConfigError(f"{source}: the cells {label!r} and {cell.label!r} have equal values. Keep one.")
+        known.append((values, cell.label))
+
+
+def _word(value: Any) -> str:
+    """A value as part of a folder's name."""
+    if isinstance(value, list | tuple):
+        return "-".join(map(_word, value)) or "empty"
+    text = (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "empty"

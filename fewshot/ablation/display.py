@@ -1,0 +1,130 @@
+"""What a running ablation shows on stderr: a table of its cells on a terminal, lines anywhere else."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+
+from rich.live import Live
+from rich.table import Table
+
+from fewshot.ablation.job import Job
+from fewshot.ablation.schedule import Schedule
+from fewshot.progress import console
+from fewshot.summary import read_summary
+
+log = logging.getLogger(__name__)
+_LOOK_SECONDS = 1.0  # between two looks at the files of running jobs
+_LINE_SECONDS = 60.0  # between two lines that say how far running cells are
+_TAIL_BYTES = 1 << 16  # of metrics.jsonl: some hundreds of lines, enough to hold the last validation
+
+
+@dataclass(frozen=True)
+class CellView:
+    """`score`: J&F in points, of the last validation while training, of the table's first row when done."""
+
+    label: str
+    state: str
+    step: int
+    steps: int
+    score: float | None
+    seconds: float
+
+    def cells(self) -> tuple[str, ...]:
+        score = "-" if self.score is None else f"{self.score:.1f}"
+        return self.label, self.state, f"{self.step}/{self.steps}", score, str(timedelta(seconds=round(self.seconds)))
+
+
+def view(job: Job, schedule: Schedule) -> CellView:
+    """The cell of an evaluation: where it is, with the training that it may share with others."""
+    known = {name: schedule.states[name] for name in job.needs if name in schedule.states}
+    state: str = schedule.states[job.name]
+    if state == "running":
+        state = "evaluating"
+    elif state == "waiting":
+        words = {"training": "training", "features": "preparing"}
+        state = next((words[name.split("-")[0]] for name, now in known.items() if now == "running"), state)
+    step, score = _last_metrics(job.folder / "metrics.jsonl")
+    if state == "done":
+        score = _first_score(job)
+    seconds = sum(schedule.seconds(name) for name in (job.name, *known))
+    return CellView(job.name, state, step, job.config.train.steps, score, seconds)
+
+
+class Display:
+    """Use as a context manager; call it as often as you like."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.evaluations = [job for job in schedule.jobs if job.verb == "evaluate"]
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._looked = self._said = time.monotonic() - _LOOK_SECONDS
+        self._states: dict[str, str] = {}
+
+    def __enter__(self) -> Display:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show(time.monotonic())
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            self._show(now)
+
+    def _show(self, now: float) -> None:
+        self._looked = now
+        views = [view(job, self.schedule) for job in self.evaluations]
+        if self._live is not None:
+            self._live.update(_table(views), refresh=True)
+            return
+        periodic = now - self._said >= _LINE_SECONDS
+        for shown in views:
+            changed = self._states.get(shown.label) != shown.state
+            if changed or (periodic and shown.state in ("training", "evaluating", "preparing")):
+                log.info("%s: %s, step %s, J&F %s, %s", *shown.cells())
+                self._said = now
+            self._states[shown.label] = shown.state
+
+
+def _table(views: Sequence[CellView]) -> Table:
+    table = Table("cell", "state", "step", "J&F so far", "time", box=None, pad_edge=False)
+    for shown in views:
+        table.add_row(*shown.cells())
+    return table
+
+
+def _last_metrics(path: Path) -> tuple[int, float | None]:
+    """(last step, J&F of the last validation) from the end of metrics.jsonl; (0, None) before there is one."""
+    if not path.is_file():
+        return 0, None
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _TAIL_BYTES))
+        lines = stream.read().decode("utf-8", errors="replace").splitlines()
+    step, score = 0, None
+    for line in lines[1:] if size > _TAIL_BYTES else lines:
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:  # is being written
+            continue
+        step = int(row["step"])
+        score = row["JF"] if row.get("kind") == "validation" else score
+    return step, score
+
+
+def _first_score(job: Job) -> float | None:
+    rows = read_summary(job.folder / "summary.json").rows
+    return rows[0].JF if rows else None

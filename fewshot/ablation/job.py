@@ -1,0 +1,107 @@
+"""A step of an ablation that runs as one command: features, train, or evaluate. What is done is read from files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from episodes.errors import ConfigError
+from fewshot.checkpoint import latest, read_state
+from fewshot.config import ExperimentConfig, config_hash, to_yaml
+from fewshot.evaluation import chosen_checkpoint
+from fewshot.records import write_whole
+from fewshot.run_folder import CONFIG, is_evaluated, open_run
+
+LOG = "log.txt"
+_FAILURE = "failure.json"
+_LOG_LINES = 8  # last lines of a failed job's log that are reported
+_OF_TRAINING = ("checkpoints", "metrics.jsonl", "meta.json")  # what a cell's folder shows of the training it shares
+
+
+@dataclass(frozen=True)
+class Job:
+    """`needs`: names of the jobs that must be done before. `training`: folder of what an evaluation evaluates."""
+
+    name: str
+    verb: Literal["features", "train", "evaluate"]
+    folder: Path
+    config: ExperimentConfig
+    needs: tuple[str, ...] = ()
+    training: Path | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The command line behind `run.py`."""
+        stored = str(self.folder / CONFIG)
+        return {
+            "features": ("features", stored),
+            "train": ("train", stored, "--out", str(self.folder)),
+            "evaluate": ("evaluate", str(self.folder)),
+        }[self.verb]
+
+    def is_done(self) -> bool:
+        """True when the job's files are complete and of this config. Features are always looked through again."""
+        if self.verb == "train":
+            found = latest(self.folder)
+            return found is not None and int(read_state(found)["step"]) >= self.config.train.steps
+        if self.verb == "evaluate":
+            checkpoint = chosen_checkpoint(self.folder, self.config) if self._shows_training() else None
+            return checkpoint is not None and is_evaluated(self.folder, self.config, checkpoint.name)
+        return False
+
+    def lay_out(self) -> None:
+        """Make the folder with the config that the command reads. ConfigError where something else lies there."""
+        if self.verb == "train":
+            open_run(self.config, self.folder)
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / CONFIG, to_yaml(self.config).encode())
+        if self.training is not None and not self._shows_training():
+            for name in _OF_TRAINING:
+                _link(self.folder / name, self.training / name)
+
+    def _shows_training(self) -> bool:
+        link = self.folder / _OF_TRAINING[0]
+        return (
+            self.training is not None and link.is_symlink() and link.resolve() == (self.training / link.name).resolve()
+        )
+
+    # ------------------------------------------------------------------ failure
+
+    def record_failure(self, code: int) -> None:
+        """Note that the command ended with an exit code other than 0: it is not tried again unasked."""
+        content = {"config": config_hash(self.config), "exit_code": code}
+        write_whole(self.folder / _FAILURE, (json.dumps(content) + "\n").encode())
+
+    def forget_failure(self) -> None:
+        (self.folder / _FAILURE).unlink(missing_ok=True)
+
+    def has_failed(self) -> bool:
+        """True when this job, with exactly this config, was tried and failed."""
+        path = self.folder / _FAILURE
+        return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["config"] == config_hash(self.config)
+
+    def append_log(self, text: str) -> None:
+        """Add to the log what the command could not say itself."""
+        with open(self.folder / LOG, "a", encoding="utf-8") as log:
+            log.write(f"{text}\n")
+
+    def log_tail(self) -> str:
+        """The last lines of what the command wrote."""
+        path = self.folder / LOG
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        return "\n".join(lines[-_LOG_LINES:])
+
+
+def _link(link: Path, target: Path) -> None:
+    """A relative link, so that the ablation's folder can be moved as a whole."""
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise ConfigError(
+            f"{link} is no link to a shared training. Remove {link.parent}, or choose another with --out."
+        )
+    link.symlink_to(os.path.relpath(target, link.parent))

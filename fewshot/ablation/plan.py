@@ -1,0 +1,53 @@
+"""Which jobs an ablation consists of. Cells whose weights are the same share one training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from fewshot.ablation.cells import Cell
+from fewshot.ablation.config import SHARED
+from fewshot.ablation.job import Job
+from fewshot.config import ExperimentConfig, plain
+from fewshot.run_folder import training_values
+
+
+def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
+    """Jobs by what comes first: features, then trainings, then one evaluation for each cell, named by its label.
+
+    A shared job is named by a hash of what it depends on, so an edited ablation finds the trainings that still fit.
+    """
+    features: dict[str, Job] = {}
+    trainings: dict[str, Job] = {}
+    evaluations = []
+    for cell in cells:
+        needs: tuple[str, ...] = ()
+        if cell.config.data.cache is not None:
+            name = f"features-{_digest(_features_depend_on(cell.config))}"
+            features.setdefault(name, Job(name, "features", folder / SHARED / name, cell.config))
+            needs = (name,)
+        name = f"training-{_digest(_training_depends_on(cell.config))}"
+        training = Job(name, "train", folder / SHARED / name, cell.config, needs)
+        training = trainings.setdefault(name, training)
+        evaluations.append(
+            Job(cell.label, "evaluate", folder / cell.label, cell.config, (*needs, name), training.folder)
+        )
+    return [*features.values(), *trainings.values(), *evaluations]
+
+
+def _features_depend_on(config: ExperimentConfig) -> Any:
+    data, model = plain(config.data), config.model
+    return [data["root"], data["cache"], data["short_side"], model.image_encoder, model.pretrained]
+
+
+def _training_depends_on(config: ExperimentConfig) -> Any:
+    # A run folder may be taken up with the benchmark at another place; cells at different places are different sets.
+    # Checkpoints of other steps leave the weights as they are, but not the choice of the best.
+    return [training_values(config), str(config.data.root), config.train.checkpoint_every]
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,150 @@
+"""An ablation from its cells to its table: check, prepare, run what is missing, collect."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from episodes.catalog import VideoCatalog
+from episodes.errors import ConfigError, SamplingError, UserError
+from fewshot.ablation.cells import Ablation, Cell
+from fewshot.ablation.display import Display
+from fewshot.ablation.job import LOG
+from fewshot.ablation.launch import Launcher, LocalLauncher
+from fewshot.ablation.plan import plan_jobs
+from fewshot.ablation.plot import draw_plot
+from fewshot.ablation.schedule import Schedule
+from fewshot.ablation.submit import SubmititLauncher
+from fewshot.ablation.table import table_rows, write_csv, write_markdown
+from fewshot.config import to_yaml
+from fewshot.evaluation_set import open_evaluation_set
+from fewshot.records import write_whole
+from fewshot.setup_run import open_catalog
+from fewshot.trainer import build_sampler
+
+log = logging.getLogger(__name__)
+_MARK = "ablation.yaml"  # says that a folder is an ablation's
+_LOCK = ".lock"
+_GIGABYTE = 1 << 30
+
+
+class AblationError(UserError):
+    """Cells of an ablation failed, or another process works on it."""
+
+
+def run_ablation(
+    ablation: Ablation, folder: Path, *, jobs: int | None = None, memory: float | None = None, retry: bool = False
+) -> str:
+    """Train and evaluate what is missing; returns the text of table.md. The benchmarks must have been written.
+
+    At most `jobs` commands run at a time, and no more than `memory` GB hold by the file's `memory_gb`. Raises
+    SamplingError before anything runs if a benchmark cannot supply a cell, AblationError if cells failed: the
+    table then has the others.
+    """
+    limit = concurrency(ablation, jobs=jobs, memory=memory)
+    check_tasks(ablation.cells)
+    with _claimed(folder) as lock:
+        plan = plan_jobs(ablation.cells, folder)
+        schedule = Schedule(plan, retry=retry)
+        launcher: Launcher = LocalLauncher(lock, threads=max(1, _cores() // limit))
+        if ablation.config.launcher == "slurm":
+            launcher = SubmititLauncher(folder / "slurm", ablation.config.slurm)
+        write_whole(folder / _MARK, to_yaml(ablation.config).encode())
+        schedule.lay_out()
+        log.info("%d cells in %s, %d job(s) at a time", len(ablation.cells), folder, limit)
+        with Display(schedule) as display:
+            schedule.run(launcher, limit, display)
+        text = collect(ablation, schedule, folder)
+        _refuse_failures(ablation, schedule, folder)
+    return text
+
+
+def concurrency(ablation: Ablation, *, jobs: int | None, memory: float | None) -> int:
+    """How many jobs run at a time. By default as many as the machine has cores for; on Slurm all.
+
+    Raises ConfigError if `jobs` or `memory` allow none.
+    """
+    needed = ablation.config.memory_gb
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs {jobs}: give at least 1.")
+    if memory is not None and memory < needed:
+        raise ConfigError(f"--memory {memory:g}: one cell needs {needed:g} GB (`memory_gb` of the ablation file).")
+    if ablation.config.launcher == "slurm":
+        return jobs or len(ablation.cells)
+    cores = _cores()
+    threads = max(cell.config.train.threads or cores for cell in ablation.cells)
+    held = memory if memory is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIGABYTE
+    return max(1, min(jobs or cores // threads, int(held / needed)))
+
+
+def check_tasks(cells: Sequence[Cell]) -> None:
+    """Draw the training episodes' classes and the evaluation tasks of every cell; SamplingError naming the cell."""
+    catalogs: dict[Path, VideoCatalog] = {}
+    for cell in cells:
+        config = cell.config
+        if config.data.root not in catalogs:
+            catalogs[config.data.root] = open_catalog(config)
+        try:
+            for split in ("train", "val") if config.train.validate_every else ("train",):
+                build_sampler(config, catalogs[config.data.root].part(config.data.group, "train"), split)
+            open_evaluation_set(config)
+        except SamplingError as error:
+            raise SamplingError(f"Cell {cell.label!r}: {error}") from error
+
+
+def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:
+    """Write table.md, table.csv and plot.png of the cells that are done; returns the text of table.md."""
+    done = {
+        job.name: job.folder for job in schedule.jobs if job.verb == "evaluate" and schedule.states[job.name] == "done"
+    }
+    rows = table_rows(done, ablation.cells)
+    drawn = bool(rows) and draw_plot(rows, folder / "plot.png")
+    write_csv(folder / "table.csv", rows)
+    first = ablation.cells[0].label
+    return write_markdown(folder / "table.md", ablation.config.name, rows, first, plot=drawn)
+
+
+def _refuse_failures(ablation: Ablation, schedule: Schedule, folder: Path) -> None:
+    if not schedule.failed:
+        return
+    missing = [cell.label for cell in ablation.cells if schedule.states[cell.label] != "done"]
+    ends = "; ".join(f"{job.name} ({job.folder / LOG}): {job.log_tail()}" for job in schedule.failed)
+    raise AblationError(
+        f"{len(missing)} of {len(ablation.cells)} cells have no result ({', '.join(missing)}); "
+        f"{folder / 'table.md'} has the others. "
+        f"Last lines of what failed: {ends}. Mend the cause, then give the same command with --retry."
+    )
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[int]:
+    """The folder, made if absent, for this process and those it starts alone; yields the lock's file descriptor.
+
+    The lock is held until the last of them has ended: a command whose start was killed is not started again beside it.
+    """
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held - {_LOCK} and _MARK not in held:
+        raise ConfigError(f"{folder} is not empty and no ablation (it holds no {_MARK}). Choose another with --out.")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; an ablation needs a folder. Choose another with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AblationError(
+                f"{folder}: another `ablate`, or a cell that it started, is at work here. Wait until it has ended, "
+                "or end it."
+            ) from error
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,124 @@
+"""The result of an ablation: one row for each cell, method and number of shots, as Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fewshot.ablation.cells import Cell
+from fewshot.records import Record, read_records, write_whole
+from fewshot.statistics import Difference, paired_difference
+from fewshot.summary import Key, SummaryRow, read_summary, split
+from fewshot.tables import interval, markdown_table, points, signed
+
+# Controls by the heads of their columns; each is the J&F that is left.
+CONTROLS = {"wrong class": "support_wrong_class", "no mask": "support_none", "wrong text": "text_wrong_object"}
+_INTERVAL = "95 % interval"
+_NOTE = (
+    "Points, 0-100. Interval: of J&F, 95 % bootstrap over classes and videos. Change: of J&F against the cell "
+    "`{first}` (same method and shots), paired on the items that both answered. Wrong class, no mask, wrong text: "
+    "J&F of the model fed forward when the support is of another class of the query video, has no mask, or the "
+    "sentence is of another object."
+)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """`scores` is None where only controls were run with this number of shots; `change` is None for the first cell."""
+
+    cell: Cell
+    group: int
+    scoring: str
+    method: str
+    shots: int
+    scores: SummaryRow | None
+    controls: Mapping[str, SummaryRow]
+    change: Difference | None
+
+
+def table_rows(folders: Mapping[str, Path], cells: Sequence[Cell]) -> list[TableRow]:
+    """Rows of the evaluated cells, those that have a folder, in the order of `cells`; the first is compared with."""
+    rows: list[TableRow] = []
+    reference: dict[Key, list[Record]] = {}
+    for cell in cells:
+        if cell.label not in folders:
+            continue
+        found = {_key(row): row for row in read_summary(folders[cell.label] / "summary.json").rows}
+        parts = split(read_records(folders[cell.label] / "records.csv"))
+        if cell is cells[0]:
+            reference = parts
+        # Controls may be run with numbers of shots of their own.
+        for method, shots, scoring, group in dict.fromkeys((k[0], k[1], k[3], k[4]) for k in found):
+            plain: Key = (method, shots, None, scoring, group)
+            controls = {head: (method, shots, name, scoring, group) for head, name in CONTROLS.items()}
+            change = None
+            if cell is not cells[0] and plain in parts and plain in reference:
+                resamples = cell.config.evaluate.bootstrap_samples
+                change = paired_difference(parts[plain], reference[plain], resamples=resamples)
+            changed = {head: found[key] for head, key in controls.items() if key in found}
+            rows.append(TableRow(cell, group, scoring, method, shots, found.get(plain), changed, change))
+    return rows
+
+
+def write_markdown(path: Path, name: str, rows: Sequence[TableRow], first: str, *, plot: bool) -> str:
+    """Write table.md, a table for each group and scoring; returns its text."""
+    blocks = [f"# Ablation {name}", _NOTE.format(first=first)]
+    blocks += ["![J&F of the cells](plot.png)"] if plot else []
+    for group, scoring in dict.fromkeys((row.group, row.scoring) for row in rows):
+        body = [_cells(row) for row in rows if (row.group, row.scoring) == (group, scoring)]
+        head = ("cell", "method", "shots", "J", "F", "J&F", _INTERVAL, "change", _INTERVAL, *CONTROLS)
+        blocks += [f"## Group {group}, `{scoring}` scoring", markdown_table(head, body)]
+    text = "\n\n".join(blocks) + "\n"
+    write_whole(path, text.encode())
+    return text
+
+
+def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
+    """Write table.csv: a column for each key of the grid, scores with every bit; empty where there is none."""
+    keys = list(dict.fromkeys(key for row in rows for key in row.cell.point))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    scores = ("J", "F", "JF", "JF_low", "JF_high")
+    changes = ("items", "JF", "JF_low", "JF_high")
+    lines.writerow(
+        [
+            *("cell", "variant", *keys, "group", "scoring", "method", "shots", *scores),
+            *(f"change_{name}" for name in changes),
+            *(head.replace(" ", "_") for head in CONTROLS),
+        ]
+    )
+    for row in rows:
+        lines.writerow(
+            [
+                *(row.cell.label, row.cell.variant, *(row.cell.point.get(key, "") for key in keys)),
+                *(row.group, row.scoring, row.method, row.shots),
+                *(_number(row.scores, name) for name in scores),
+                *(_number(row.change, name) for name in changes),
+                *(_number(row.controls.get(head), "JF") for head in CONTROLS),
+            ]
+        )
+    write_whole(path, text.getvalue().encode())
+
+
+def _key(row: SummaryRow) -> Key:
+    return row.method, row.shots, row.control, row.scoring, row.group
+
+
+def _cells(row: TableRow) -> tuple[str, ...]:
+    scores = ("-",) * 4
+    if row.scores is not None:
+        found = row.scores
+        scores = (points(found.J), points(found.F), points(found.JF), interval(found.JF_low, found.JF_high))
+    change = ("-", "-")
+    if row.change is not None:
+        change = signed(row.change.JF), interval(row.change.JF_low, row.change.JF_high, "+.1f")
+    controls = (points(row.controls[head].JF) if head in row.controls else "-" for head in CONTROLS)
+    return row.cell.label, row.method, str(row.shots), *scores, *change, *controls
+
+
+def _number(source: Any, name: str) -> str:
+    return "" if source is None else repr(getattr(source, name))

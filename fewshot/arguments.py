@@ -1,0 +1,173 @@
+"""The arguments of every command: their names, help and examples. What a command does is in `fewshot.cli`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import textwrap
+from pathlib import Path
+
+PROGRAM = "python run.py"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser whose result names its command in `command`, e.g. "run" or "data check"."""
+    parser = argparse.ArgumentParser(
+        prog="run.py",
+        description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
+        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
+        "would stop training, 2 wrong input or full disk, 130 interrupted.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", "write data if absent, train, evaluate, report", "run experiments/demo.yaml")
+    _experiment_arguments(run)
+    _out_argument(run)
+
+    train = _command(commands, "train", "meta-train on the base classes", "train experiments/demo.yaml seed=1")
+    _experiment_arguments(train)
+    _out_argument(train)
+
+    evaluate = _command(
+        commands,
+        "evaluate",
+        "score a trained run on novel classes",
+        "evaluate runs/demo evaluate.shots=[1,5]",
+    )
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
+    _override_argument(evaluate)
+
+    compare = _command(
+        commands,
+        "compare",
+        "difference of two evaluated runs, paired by item",
+        "compare runs/a runs/b --shots 1",
+    )
+    compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
+    compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
+    compare.add_argument("--method-a", metavar="M", help="method of A, e.g. prototype (default: its evaluate.label)")
+    compare.add_argument("--method-b", metavar="M", help="method of B (default: its evaluate.label)")
+    compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
+    compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
+
+    groups = _command(
+        commands, "groups", "mean over groups, one run for each", "groups runs/g1 runs/g2 runs/g3 runs/g4"
+    )
+    groups.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder of one group")
+    groups.add_argument("--out", type=Path, metavar="FILE", help="write the table as Markdown too")
+
+    report = _command(commands, "report", "one page over evaluated runs", "report runs/demo runs/try --out report.html")
+    report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
+    report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
+    ablate = _command(
+        commands,
+        "ablate",
+        "run variants of an experiment beside each other, in one table",
+        "ablate experiments/ablations/affinity_loss.yaml --jobs 2",
+    )
+    ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
+    _override_argument(ablate)
+    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
+    ablate.add_argument("--jobs", type=int, help="cells at a time (default: CPU cores / train.threads; on Slurm all)")
+    ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all cells together (default: all)")
+    ablate.add_argument("--retry", action="store_true", help="try cells again that failed")
+    ablate.add_argument("--yes", action="store_true", help="run more than 64 cells")
+
+    features = _command(
+        commands,
+        "features",
+        "compute and keep the trunk features that runs of an experiment read",
+        "features experiments/demo.yaml",
+    )
+    _experiment_arguments(features)
+
+    data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
+    kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    glyphs = _command(kinds, "data glyphs", "write the embedded benchmark", "data glyphs data/glyphs seed=1")
+    glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
+    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
+    _override_argument(glyphs)
+    check = _command(kinds, "data check", "list every problem of a benchmark", "data check data/glyphs --json")
+    check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
+    check.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+    episodes = _command(
+        commands, "episodes", "show which episodes are drawn", "episodes experiments/demo.yaml --split val"
+    )
+    _experiment_arguments(episodes)
+    episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
+    episodes.add_argument("--count", type=int, default=1000, help="episodes in the manifest (default: 1000)")
+    episodes.add_argument("--show", type=int, default=3, help="episodes to print (default: 3)")
+
+    config = _command(commands, "config", "print the resolved experiment", "config experiments/demo.yaml seed=3")
+    _experiment_arguments(config)
+
+    bench = _command(
+        commands, "bench", "time J and F against a plain implementation of the definition", "bench --frames 60"
+    )
+    bench.add_argument("--frames", type=int, default=60, help="pairs of masks (default: 60)")
+
+    convert = _command(
+        commands,
+        "convert",
+        "turn a published checkpoint into initial weights",
+        "convert referformer.pth weights/referformer --reinitialise decoder.class_embed",
+    )
+    convert.add_argument("source", type=Path, metavar="IN", help="CMA's or ReferFormer's .pth or .safetensors file")
+    convert.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
+    convert.add_argument(
+        "--experiment", type=Path, metavar="EXP", help="fit to this experiment's model (default: the checkpoint's own)"
+    )
+    _override_argument(convert)
+    convert.add_argument(
+        "--reinitialise",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PREFIX",
+        help="parts of the head that take no value from the file, e.g. decoder.class_embed",
+    )
+
+    export = _command(
+        commands,
+        "export",
+        "write weights in the published checkpoint layout",
+        "export runs/published cma.pth",
+    )
+    export.add_argument("source", type=Path, metavar="RUN_OR_WEIGHTS", help="run folder, or a folder of `convert`")
+    export.add_argument("out", type=Path, metavar="OUT", help=".pth or .safetensors file; must not exist yet")
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    purpose: str,
+    example: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name.split()[-1],
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=textwrap.dedent(f"example:\n  {PROGRAM} {example}"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=name)
+    return parser
+
+
+def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", type=Path, metavar="EXP", help="experiment file, e.g. experiments/demo.yaml")
+    _override_argument(parser)
+
+
+def _override_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value (YAML), e.g. train.steps=500")
+
+
+def _out_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
+    )

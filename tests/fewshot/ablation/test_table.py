@@ -1,0 +1,141 @@
+"""The table of an ablation holds the cells' own numbers, their controls, and paired changes against the first."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fewshot.ablation.cells import Cell, load_ablation
+from fewshot.ablation.plot import _numeric_key, draw_plot
+from fewshot.ablation.table import table_rows, write_csv, write_markdown
+from fewshot.records import Item, Record, write_records
+from fewshot.summary import read_summary, summarise, write_summary
+
+LEVELS = {
+    **{("cma", 1, None): 0.5, ("cma", 3, None): 0.6, ("cma", 5, None): 0.7},
+    **{("cma", 1, "support_none"): 0.1, ("cma", 2, "text_wrong_object"): 0.2},
+}
+
+
+def write_cell(folder, shift, levels):
+    """summary.json and records.csv of a cell whose scores are `shift` above `levels`, clip by clip."""
+    rng = np.random.default_rng(0)  # the same clips are hard in every cell
+    records = []
+    for scoring in ("paper", "davis"):
+        for (method, shots, control), level in levels.items():
+            for name in ("anchor", "crown"):
+                for video in range(5):
+                    region = np.clip(rng.normal(level, 0.1, size=4), 0, 0.6) + shift
+                    item = Item(1, 0, name, f"{name}-{video}", "1", "0")
+                    how = {"method": method, "shots": shots, "control": control, "scoring": scoring, "seconds": 0.1}
+                    records.append(Record.of_clip(item, region, region, **how))
+    folder.mkdir()
+    write_records(folder / "records.csv", records)
+    write_summary(folder / "summary.json", summarise(records, resamples=50))
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path):
+    """(cells, their folders) of an ablation with two named cells and a grid over `grid`."""
+
+    def make(grid, levels=LEVELS):
+        (tmp_path / "base.yaml").write_text("name: base\ndata: {root: x}\nevaluate: {bootstrap_samples: 50}\n")
+        text = f"name: study\nbase: base.yaml\ncells: {{one: {{}}, two: {{model.fusion: multiply}}}}\ngrid: {grid}\n"
+        (tmp_path / "study.yaml").write_text(text)
+        cells = load_ablation(tmp_path / "study.yaml").cells
+        folders = {c.label: write_cell(tmp_path / c.label, 0.05 * n, levels) for n, c in enumerate(cells)}
+        return cells, folders
+
+    return make
+
+
+def test_each_cell_method_and_number_of_shots_has_a_row_with_the_summary_s_numbers(study):
+    cells, folders = study("{}")
+    rows = table_rows(folders, cells)
+    assert [(row.cell.label, row.scoring, row.shots) for row in rows] == [
+        (cell, scoring, shots) for cell in ("one", "two") for scoring in ("paper", "davis") for shots in (1, 3, 5, 2)
+    ]
+    for row in rows:
+        found = {
+            (r.shots, r.control): r
+            for r in read_summary(folders[row.cell.label] / "summary.json").rows
+            if r.scoring == row.scoring
+        }
+        assert row.scores == found.get((row.shots, None))
+        assert row.controls.get("no mask") == found.get((row.shots, "support_none"))
+        assert row.controls.get("wrong text") == found.get((row.shots, "text_wrong_object"))
+
+
+def test_the_change_is_paired_against_the_first_cell(study):
+    cells, folders = study("{}")
+    rows = table_rows(folders, cells)
+    assert all(row.change is None for row in rows if row.cell is cells[0])
+    changes = [row.change for row in rows if row.cell is cells[1] and row.scores is not None]
+    # Every clip is better by 5 points, so the paired interval has no width, whatever the spread of the clips.
+    assert [(round(c.JF, 6), round(c.JF_low, 6), round(c.JF_high, 6)) for c in changes] == [(5.0, 5.0, 5.0)] * 6
+
+
+def test_cells_without_a_result_are_left_out(study):
+    cells, folders = study("{}")
+    only = {"two": folders["two"]}
+    rows = table_rows(only, cells)
+    assert {row.cell.label for row in rows} == {"two"}
+    assert all(row.change is None for row in rows), "there is nothing to compare with"
+    assert table_rows({}, cells) == []
+
+
+def test_markdown_and_csv_hold_the_same_rows(study, tmp_path):
+    cells, folders = study("{seed: [0, 1]}")
+    rows = table_rows(folders, cells)
+    text = write_markdown(tmp_path / "table.md", "study", rows, "one_seed-0", plot=True)
+    assert (tmp_path / "table.md").read_text() == text
+    write_csv(tmp_path / "table.csv", rows)
+    with (tmp_path / "table.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(lines) == len(rows)
+    for row, line in zip(rows, lines, strict=True):
+        assert (line["cell"], line["seed"], int(line["shots"])) == (
+            row.cell.label,
+            str(row.cell.config.seed),
+            row.shots,
+        )
+        if row.scores is None:
+            assert line["JF"] == ""
+            continue
+        assert float(line["JF"]) == row.scores.JF
+        shown = (
+            f"| {row.cell.label} | cma | {row.shots} | {row.scores.J:.1f} | {row.scores.F:.1f} | {row.scores.JF:.1f} |"
+        )
+        assert shown in text
+    assert text.count("\n## ") == 2, "a table for each scoring"
+    assert "seconds" not in text, "two runs of one ablation give the same table"
+
+
+@pytest.mark.parametrize(
+    ("grid", "key"),
+    [
+        ("{learner.steps: [1, 2]}", "learner.steps"),
+        ("{model.word_prior: [true, false], learner.learning_rate: [1e-5, 1e-2]}", "learner.learning_rate"),
+        ("{seed: [0, 1]}", None),
+        ("{}", None),
+    ],
+)
+def test_a_line_is_drawn_over_a_quantity_of_the_grid(study, tmp_path, grid, key):
+    cells, folders = study(grid)
+    rows = table_rows(folders, cells)
+    assert _numeric_key(rows) == key
+    assert draw_plot(rows, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as picture:
+        picture.load()
+
+
+def test_bars_are_drawn_where_there_are_few_shots_and_nothing_without_scores(study, tmp_path):
+    cells, folders = study("{}", {("cma", 1, None): 0.5, ("cma", 1, "support_wrong_class"): 0.1})
+    rows = table_rows(folders, cells)
+    assert draw_plot(rows, tmp_path / "plot.png")
+    assert not draw_plot([replace(row, scores=None) for row in rows], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+    assert isinstance(rows[0].cell, Cell)
