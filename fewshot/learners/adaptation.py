@@ -123,6 +123,7 @@ def optimizer_descent(
         for value, gradient in zip(changed, torch.autograd.grad(loss, changed, allow_unused=True), strict=True):
             value.grad = gradient
         rule.step()
+        torch.clear_autocast_cache()  # narrow copies of what the weights were before the step
 
 
 def is_measured(step: int) -> bool:

@@ -362,6 +362,23 @@ def test_steps_of_a_snapshot_are_those_of_an_adaptation_of_that_length() -> None
             )
 
 
+def test_under_autocast_each_step_reads_the_weights_that_the_one_before_left() -> None:
+    """Autocast keeps a narrow copy of a weight, which a step in place would not reach."""
+    network, support = small_network(), random_clips(1)
+    task = SupportTask(support, network.trunk(support), network.config.loss)
+
+    def walk(steps: int) -> list[dict[str, Tensor]]:
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+            network.eval()
+            descent = learner(network, "reptile").descend(task)
+            return [weights for weights, _ in zip(descent, range(steps + 1), strict=False)]
+
+    _, first, second = walk(2)
+    network.head.load_state_dict({**network.head.state_dict(), **first})
+
+    assert_same(walk(1)[1], second)
+
+
 def test_a_learner_without_steps_has_no_snapshots() -> None:
     assert list(build_learner(LearnerConfig(), small_network(), 10).snapshots(random_clips(1), [0, 1])) == []
 

@@ -164,14 +164,11 @@ def test_finetuning_belongs_to_the_test_of_a_run_that_was_trained_by_conditionin
 # --------------------------------------------------------------------------- evaluation
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the_table(
-    trained: Any, workers: int
-) -> None:
+def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the_table(trained: Any) -> None:
     run = trained("metasgd")
     config = load_config(
         run / "config.yaml",
-        (*ROWS, f"evaluate.workers={workers}", "evaluate.curve_steps=[0,2,1]", "evaluate.shots=[2]"),
+        (*ROWS, "evaluate.curve_steps=[0,2,1]", "evaluate.shots=[2]"),
     )
 
     evaluate_run(run, config)
