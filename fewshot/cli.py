@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,9 +63,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from fewshot.evaluation_set import open_evaluation_set
+    from fewshot.run_folder import started_run
 
     config, folder = _training_inputs(options)
-    with _started(config, folder):
+    with started_run(config, folder):
         _write_data_if_absent(config.data)
         open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
         _train_in(config, folder)
@@ -75,8 +76,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from fewshot.run_folder import started_run
+
     config, folder = _training_inputs(options)
-    with _started(config, folder):
+    with started_run(config, folder):
         _write_data_if_absent(config.data)
         checkpoint = _train_in(config, folder)
     print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
@@ -178,15 +181,14 @@ def _data_check(options: argparse.Namespace) -> int:
 
 
 def _episodes(options: argparse.Namespace) -> int:
-    from episodes.readers import read_benchmark
-    from episodes.sampling import EpisodeSampler, manifest, manifest_hash
+    from episodes.sampling import manifest, manifest_hash
     from fewshot.config import load_config
+    from fewshot.setup_run import open_catalog
+    from fewshot.trainer import build_sampler
 
     config = load_config(options.experiment, options.overrides)
     _write_data_if_absent(config.data)
-    drawing = config.episodes.model_dump(exclude={"augment"})
-    catalog = read_benchmark(config.data.root).part(config.data.group, "train")
-    sampler = EpisodeSampler(catalog, group=config.data.group, split=options.split, seed=config.seed, **drawing)
+    sampler = build_sampler(config, open_catalog(config), options.split)
     items = manifest([sampler[index] for index in range(options.count)])
     for item in items[: options.show]:
         print(json.dumps(item))
@@ -242,23 +244,6 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
     options.out = folder
     _start_logging()
     return config, folder
-
-
-@contextlib.contextmanager
-def _started(config: ExperimentConfig, folder: Path) -> Iterator[None]:
-    """The run folder, opened; a new one goes again if the input is refused before anything else lies in it."""
-    from fewshot.run_folder import CONFIG, open_run
-
-    new = not folder.exists()
-    open_run(config, folder)
-    try:
-        yield
-    except UserError:
-        if new and [path.name for path in folder.iterdir()] == [CONFIG]:
-            (folder / CONFIG).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # another process of the same training was faster
-                folder.rmdir()
-        raise
 
 
 def _train_in(config: ExperimentConfig, folder: Path) -> Path:

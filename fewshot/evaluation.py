@@ -22,6 +22,7 @@ from fewshot.checkpoint import best, latest, load_checkpoint, read_state
 from fewshot.config import ExperimentConfig, plain
 from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator
+from fewshot.features import FeatureStore
 from fewshot.records import Record, write_records, write_whole
 from fewshot.runlog import log_evaluation
 from fewshot.setup_run import build_network, cached_features
@@ -52,7 +53,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     records: list[Record] = []
     curve: list[CurvePoint] = []
     several = config.evaluate.workers > 1
-    found = _side_by_side(config, checkpoint, tasks) if several else (_evaluate(evaluator, task) for task in tasks)
+    found = _side_by_side(evaluator, checkpoint, tasks) if several else (_evaluate(evaluator, task) for task in tasks)
     for number, (of_task, curve_of_task) in enumerate(found, start=1):
         records += of_task
         curve += curve_of_task
@@ -87,10 +88,14 @@ def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None
     return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
 
 
-def _open_evaluator(config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path) -> Evaluator:
+def _open_evaluator(
+    config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None = None
+) -> Evaluator:
+    """`features`: the catalog's, where another process has looked through them already; None does so here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build_network(config).to(device)
-    evaluator = Evaluator(config, catalog, network, cached_features(config, catalog, network, device), device)
+    features = features or cached_features(config, catalog, network, device)
+    evaluator = Evaluator(config, catalog, network, features, device)
     learner = evaluator.learners.get(config.learner.name)
     load_checkpoint(checkpoint, model=network.head, learner=None if learner is None else learner.own)
     return evaluator
@@ -105,11 +110,12 @@ def _evaluate(evaluator: Evaluator, task: EvaluationTask) -> TaskScores:
 _evaluator: Evaluator  # of this worker process
 
 
-def _side_by_side(config: ExperimentConfig, checkpoint: Path, tasks: Sequence[EvaluationTask]) -> Iterator[TaskScores]:
+def _side_by_side(evaluator: Evaluator, checkpoint: Path, tasks: Sequence[EvaluationTask]) -> Iterator[TaskScores]:
     """The scores of each task, in the order of the tasks. Each worker has a network of its own."""
     # Not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.evaluate.workers, context, _start_worker, (config, checkpoint)) as pool:
+    opened = (evaluator.config, evaluator.catalog, checkpoint, evaluator.features)
+    with ProcessPoolExecutor(evaluator.config.evaluate.workers, context, _start_worker, opened) as pool:
         try:
             yield from pool.map(_evaluate_in_worker, tasks)
         except BaseException:
@@ -117,11 +123,13 @@ def _side_by_side(config: ExperimentConfig, checkpoint: Path, tasks: Sequence[Ev
             raise
 
 
-def _start_worker(config: ExperimentConfig, checkpoint: Path) -> None:
+def _start_worker(
+    config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None
+) -> None:
     global _evaluator
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     torch.set_num_threads(max(1, (config.train.threads or torch.get_num_threads()) // config.evaluate.workers))
-    _evaluator = _open_evaluator(config, open_evaluation_set(config).catalog, checkpoint)
+    _evaluator = _open_evaluator(config, catalog, checkpoint, features)
 
 
 def _evaluate_in_worker(task: EvaluationTask) -> TaskScores:

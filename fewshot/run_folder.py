@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from episodes.errors import ConfigError
+from episodes.errors import ConfigError, UserError
 from fewshot.checkpoint import latest
 from fewshot.config import ExperimentConfig, config_hash, load_config, plain, to_yaml
 from fewshot.records import write_whole
@@ -46,6 +47,21 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
         raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(stored, to_yaml(config).encode())
+
+
+@contextmanager
+def started_run(config: ExperimentConfig, folder: Path) -> Iterator[None]:
+    """`open_run`; a new folder goes again if the input is refused before anything else lies in it."""
+    new = not folder.exists()
+    open_run(config, folder)
+    try:
+        yield
+    except UserError:
+        if new and [path.name for path in folder.iterdir()] == [CONFIG]:
+            (folder / CONFIG).unlink(missing_ok=True)
+            with suppress(OSError):  # another process of the same training was faster
+                folder.rmdir()
+        raise
 
 
 def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:

@@ -69,7 +69,7 @@ class Trainer:
                 f"train.batch_episodes = {config.train.batch_episodes} cannot be split over {self.world} processes; "
                 "give a multiple"
             )
-        catalog = open_catalog(config).part(config.data.group, "train")
+        catalog = open_catalog(config)
         self.sampler = build_sampler(config, catalog, "train")
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
@@ -275,10 +275,10 @@ def _collate_or_error(items: list[Episode | UserError]) -> Episode | UserError:
 
 
 def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -> EpisodeSampler:
-    """The episodes of this experiment for split "train" or "val"."""
+    """The episodes of this experiment for split "train" or "val", of the videos that its group may train on."""
     episodes = config.episodes
     return EpisodeSampler(
-        catalog,
+        catalog.part(config.data.group, "train"),
         group=config.data.group,
         split=split,
         seed=config.seed,

@@ -90,7 +90,7 @@ def check_tasks(cells: Sequence[Cell]) -> None:
             catalogs[config.data.root] = open_catalog(config)
         try:
             for split in ("train", "val") if config.train.validate_every else ("train",):
-                build_sampler(config, catalogs[config.data.root].part(config.data.group, "train"), split)
+                build_sampler(config, catalogs[config.data.root], split)
             open_evaluation_set(config)
         except SamplingError as error:
             raise SamplingError(f"Cell {cell.label!r}: {error}") from error

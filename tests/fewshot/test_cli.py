@@ -256,3 +256,16 @@ def test_values_may_follow_an_option(experiment, capsys):
     capsys.readouterr()
     assert call("episodes", experiment, "--count", "2", "train.stepz=3") == 2
     assert "train.stepz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_refused_start_leaves_a_new_run_folder_no_trace_and_one_that_was_there_as_it_was(
+    command, tmp_path, monkeypatch, experiment
+):
+    monkeypatch.chdir(tmp_path)
+    assert call(command, experiment, "data.root=nowhere", "--out", "new") == 2
+    assert not (tmp_path / "new").exists()
+
+    (tmp_path / "old").mkdir()
+    assert call(command, experiment, "data.root=nowhere", "--out", "old") == 2
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["config.yaml"]
