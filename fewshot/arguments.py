@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         "evaluate runs/demo evaluate.shots=[1,5]",
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
-    _override_argument(evaluate)
+    _override_argument(evaluate, "evaluate.shots=[1,3]")
 
     compare = _command(
         commands,
@@ -45,8 +45,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
     compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
-    compare.add_argument("--method-a", metavar="M", help="method of A, e.g. prototype (default: its evaluate.label)")
-    compare.add_argument("--method-b", metavar="M", help="method of B (default: its evaluate.label)")
+    compare.add_argument(
+        "--method-a",
+        metavar="M",
+        help="method of A, e.g. prototype (default: its evaluate.label, cma)",
+    )
+    compare.add_argument("--method-b", metavar="M", help="method of B (default: as of A)")
     compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
     compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
 
@@ -88,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     glyphs = _command(kinds, "data glyphs", "write the embedded benchmark", "data glyphs data/glyphs seed=1")
     glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
     glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
-    _override_argument(glyphs)
+    _override_argument(glyphs, "size=256")
     check = _command(kinds, "data check", "list every problem of a benchmark", "data check data/glyphs --json")
     check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -120,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--experiment", type=Path, metavar="EXP", help="fit to this experiment's model (default: the checkpoint's own)"
     )
-    _override_argument(convert)
+    _override_argument(convert, "model.fusion=multiply")
     convert.add_argument(
         "--reinitialise",
         nargs="+",
@@ -163,8 +167,9 @@ def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
     _override_argument(parser)
 
 
-def _override_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change a value (YAML), e.g. train.steps=500")
+def _override_argument(parser: argparse.ArgumentParser, example: str = "train.steps=500") -> None:
+    change = f"change a value (YAML), e.g. {example}"
+    parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=change)
 
 
 def _out_argument(parser: argparse.ArgumentParser) -> None:

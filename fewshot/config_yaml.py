@@ -20,6 +20,7 @@ from episodes.errors import ConfigError
 Key = tuple[str, ...]
 _MAX_DEPTH = 32
 _MAX_BYTES = 1_000_000
+_HINT = "Name a YAML file such as experiments/demo.yaml, or mend this one."
 _CORE_SCHEMA = (  # YAML 1.2 core schema: tag, pattern, first characters
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -145,12 +146,14 @@ def _read(path: Path, chain: tuple[Path, ...]) -> str:
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _MAX_BYTES:
-            raise ConfigError(f"{path}{asked} is no experiment: that is a YAML file of at most {_MAX_BYTES} bytes.")
+            raise ConfigError(
+                f"{path}{asked} is no experiment: that is a YAML file of at most {_MAX_BYTES} bytes. {_HINT}"
+            )
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"Cannot read the experiment file {path}{asked}: {error.strerror}.") from error
+        raise ConfigError(f"Cannot read the experiment file {path}{asked}: {error.strerror}. {_HINT}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}{asked} is not UTF-8 text (byte {error.start}).") from error
+        raise ConfigError(f"{path}{asked} is not UTF-8 text (byte {error.start}). {_HINT}") from error
 
 
 # --------------------------------------------------------------------------- one text
@@ -163,9 +166,11 @@ def _parse(text: str, source: str, places: dict[Key, str]) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
-        raise ConfigError(f"{source}{line}: this is not valid YAML: {error.problem or error.context}.") from error
+        raise ConfigError(
+            f"{source}{line}: this is not valid YAML: {error.problem or error.context}. {_HINT}"
+        ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: this is not valid YAML: {error}.") from error
+        raise ConfigError(f"{source}: this is not valid YAML: {error}. {_HINT}") from error
     return None if node is None else _value(node, source, (), places)
 
 

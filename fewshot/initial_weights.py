@@ -82,8 +82,8 @@ def read_initial_weights(folder: Path) -> InitialWeights:
     checkpoint = latest(folder)
     if checkpoint is None or not (folder / CONFIG).is_file():
         raise CheckpointError(
-            f"initial_weights {folder}: neither a folder that `run.py convert` wrote (it holds no {CONVERSION}) nor a "
-            f"run folder with a checkpoint. Give one of the two, relative to {Path.cwd()}, or null"
+            f"no weights in {folder}: it is neither a folder that `run.py convert` wrote (it holds no {CONVERSION}) "
+            f"nor a run folder with a checkpoint. Give one of the two, relative to {Path.cwd()}"
         )
     config = read_run(folder, [])
     before = None if config.initial_weights is None else read_initial_weights(config.initial_weights)

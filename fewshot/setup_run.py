@@ -13,7 +13,7 @@ from PIL import Image
 
 from episodes.catalog import VideoCatalog
 from episodes.decode import DAMAGE, decode_mask, decode_picture
-from episodes.errors import ReadError
+from episodes.errors import LayoutError, ReadError
 from episodes.readers import read_benchmark
 from fewshot.config import ExperimentConfig
 from fewshot.features import FeatureStore, encoder_fingerprint
@@ -41,7 +41,10 @@ def build_network(config: ExperimentConfig) -> FewShotRVOS:
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
     """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
-    return open_benchmark(config.data.root)
+    try:
+        return open_benchmark(config.data.root)
+    except LayoutError as error:
+        raise LayoutError(f"data.root: {error}") from error
 
 
 def open_benchmark(root: Path) -> VideoCatalog:

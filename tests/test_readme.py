@@ -48,7 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[2] for command in printed_commands()}
-    reading = {"compare", "groups", "config", "episodes", "bench", "report", "ablate"}
+    reading = {"compare", "groups", "config", "episodes", "bench", "features", "report", "ablate"}
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
@@ -58,7 +58,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
         arguments += SMALL_DATA
-    elif arguments[0] in ("run", "train", "ablate"):
+    elif arguments[0] in ("run", "train", "features", "ablate"):
         arguments += SMALL
     elif arguments[0] == "evaluate":
         arguments += ["evaluate.max_queries_per_class=1"]

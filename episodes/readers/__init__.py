@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from episodes.catalog import Problem, VideoCatalog
@@ -27,7 +28,10 @@ def find_layout(root: Path) -> Layout:
     """The layout of the folder, or of the one release's folder directly in it."""
     root = Path(root)
     if not root.is_dir():
-        raise LayoutError(f"{root}: no such folder; give the benchmark's root, the folder that holds train/ or Images/")
+        raise LayoutError(
+            f"{root}: no such folder; give the benchmark's root, the folder that holds train/ or Images/ "
+            "(docs/data.md shows the layouts)"
+        )
     if layout := _layout_of(root):
         return layout
     releases = {name.lower() for name in (*YTVOS_FOLDERS, *SAIL_FOLDERS)}
@@ -40,10 +44,17 @@ def find_layout(root: Path) -> Layout:
     if not found:
         raise LayoutError(
             f"{root}: neither Mini-Ref-YouTube-VOS nor Mini-Ref-SAIL-VOS. Looked for train/ and Images/ in it and in "
-            f"its folders {', '.join((*YTVOS_FOLDERS, *SAIL_FOLDERS))}; found {[entry.name for entry in held[:5]]}. "
+            f"its folders {', '.join((*YTVOS_FOLDERS, *SAIL_FOLDERS))}; found {_listed(held)}. "
             "Give a benchmark's root, or write one with `run.py data glyphs`"
         )
     return found[0]
+
+
+def _listed(entries: Sequence[Path]) -> str:
+    """The folders among the entries of a folder, a few of them by name; hidden ones say nothing about a benchmark."""
+    folders = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    more = f" and {len(folders) - 5} more" if len(folders) > 5 else ""
+    return (", ".join(f"{name}/" for name in folders[:5]) or "no folder") + more
 
 
 def _layout_of(folder: Path) -> Layout | None:

@@ -368,7 +368,7 @@ def test_weights_of_a_run_with_other_encoders_are_refused_by_name(experiment, ti
 @pytest.mark.parametrize("path", ["nowhere", "empty"])
 def test_a_folder_without_weights_is_named(experiment, said, path):
     Path("empty").mkdir()
-    with pytest.raises(CheckpointError, match=f"initial_weights {path}: neither"):
+    with pytest.raises(CheckpointError, match=f"no weights in {path}: it is neither"):
         build_network(load_config(experiment, [f"initial_weights={path}"]))
     assert f"initial_weights {path}: neither" in said("export", path, "out.pth")
 
