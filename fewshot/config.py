@@ -112,6 +112,12 @@ class LearnerConfig(Section):
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="Rule of the steps of finetune; the others keep the plain step that they were trained with."
     )
+    min_shots: int = Field(
+        2,
+        ge=1,
+        description="With fewer support clips no step is taken: a single clip cannot be asked about by another, and "
+        "steps on it lost J&F on novel classes (experiments/LOG.md). 1 always takes steps.",
+    )
     early_stop: bool = Field(
         False,
         description="Hold out a part of the support (a shot, or the last frame of a single one), and keep the weights "
@@ -309,7 +315,7 @@ class ExperimentConfig(Section):
     def _something_can_be_held_out(self) -> ExperimentConfig:
         frames = {"episodes": self.episodes.support_frames, "evaluate": self.evaluate.support_frames}
         for section, count in frames.items():
-            if self.learner.early_stop and count < 2:
+            if self.learner.early_stop and self.learner.min_shots < 2 and count < 2:
                 raise ValueError(
                     f"learner.early_stop holds out the last frame of a single support clip, but "
                     f"{section}.support_frames is {count}; give at least 2"

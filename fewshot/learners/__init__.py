@@ -32,7 +32,7 @@ def build_learner(
     config: LearnerConfig, network: FewShotRVOS, chunk_frames: int, trajectory: Trajectory = "linked"
 ) -> Learner:
     """The learner that the config names, around this network."""
-    inner = InnerLoop(config.steps, config.learning_rate, config.scope, config.early_stop)
+    inner = InnerLoop(config.steps, config.learning_rate, config.scope, config.early_stop, config.min_shots)
     kinds: dict[str, Callable[..., Learner]] = {
         "conditioning": Conditioning,
         "finetune": partial(Finetune, inner=inner, optimizer=config.optimizer),

@@ -34,6 +34,7 @@ class InnerLoop:
     learning_rate: float
     scope: str = "head"
     early_stop: bool = False
+    min_shots: int = 1
 
 
 class AdaptingLearner(Learner):
@@ -41,6 +42,7 @@ class AdaptingLearner(Learner):
 
     With `early_stop` a part of the support takes no part in the steps (`SupportTask.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
+    A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps all the same.
     """
 
     def __init__(
@@ -61,6 +63,9 @@ class AdaptingLearner(Learner):
 
     @torch.no_grad()
     def adapt(self, support: ClipBatch) -> Predictor:
+        if len(support) < self.inner.min_shots:
+            self.network.eval()
+            return self._predictor({}, self.network.trunk(support))
         encoded, seen, held_out = self._open(support)
         chosen, lowest = Weights(), float("inf")
         for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):

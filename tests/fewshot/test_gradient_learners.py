@@ -32,8 +32,14 @@ META = ["maml", "metasgd", "reptile"]
 
 
 def learner(network: FewShotRVOS, name: Any, **values: Any) -> Any:
-    """A learner with a short inner loop; `values` are those of the config."""
-    settings = {"steps": 2, "learning_rate": STEP, **({} if name == "finetune" else {"train_steps": 2}), **values}
+    """A learner with a short inner loop, on any number of shots; `values` are those of the config."""
+    settings = {
+        "steps": 2,
+        "min_shots": 1,
+        "learning_rate": STEP,
+        **({} if name == "finetune" else {"train_steps": 2}),
+        **values,
+    }
     return build_learner(LearnerConfig(name=name, **settings), network, 10)
 
 

@@ -332,8 +332,21 @@ def test_the_config_chooses_the_learner() -> None:
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
-    assert tuned.inner == InnerLoop(3, 1e-3, "affinity")
+    assert tuned.inner == InnerLoop(3, 1e-3, "affinity", min_shots=2)
     assert tuned.chunk_frames == 7
+
+
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop: bool) -> None:
+    network = small_network()
+    before = weights(network.head)
+    subject = Finetune(network, 10, inner=InnerLoop(2, 1e-2, early_stop=early_stop, min_shots=3))
+
+    few, enough = (subject.adapt(random_clips(shots)) for shots in (2, 3))
+
+    assert changed(few.head, before) == []
+    assert len(few.support.masks) == 2
+    assert early_stop or changed(enough.head, before) != []
 
 
 def test_a_clip_in_features_is_predicted_like_its_frames() -> None:

@@ -240,7 +240,7 @@ def test_curves_want_paper_scoring_and_early_stop_wants_two_frames(experiment: P
         load_tiny(experiment, "evaluate.scoring=[davis]", "evaluate.curve_steps=[0,1]")
     for section in ("episodes", "evaluate"):
         with pytest.raises(ConfigError, match=rf"{section}\.support_frames is 1; give at least 2"):
-            load_tiny(experiment, "learner.early_stop=true", f"{section}.support_frames=1")
+            load_tiny(experiment, "learner.early_stop=true", "learner.min_shots=1", f"{section}.support_frames=1")
 
 
 def test_a_checkpoint_without_a_learner_holds_what_it_always_did(trained: Any) -> None:
