@@ -45,12 +45,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
     compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
-    compare.add_argument(
-        "--method-a",
-        metavar="M",
-        help="method of A, e.g. prototype (default: its evaluate.label, cma)",
-    )
-    compare.add_argument("--method-b", metavar="M", help="method of B (default: as of A)")
+    for side in ("a", "b"):
+        meaning = f"method of {side.upper()}, e.g. prototype (default: the run's evaluate.label)"
+        compare.add_argument(f"--method-{side}", metavar="M", help=meaning)
     compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
     compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
 

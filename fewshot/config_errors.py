@@ -57,7 +57,8 @@ def _advice(key: Key, known: list[Key]) -> str:
     else:
         pool = [".".join(other) for other in (siblings or known)]
         best = repr(difflib.get_close_matches(".".join(key), pool, n=1, cutoff=0.0)[0])
-    listed = f" Keys{' of ' * bool(key[:-1])}{'.'.join(key[:-1])}: {', '.join(words)}." if words else ""
+    section = f" of {'.'.join(key[:-1])}" if key[:-1] else ""
+    listed = f" Keys{section}: {', '.join(words)}." if words else ""
     return f"the nearest valid key is {best}.{listed}"
 
 

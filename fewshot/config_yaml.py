@@ -20,7 +20,7 @@ from episodes.errors import ConfigError
 Key = tuple[str, ...]
 _MAX_DEPTH = 32
 _MAX_BYTES = 1_000_000
-_HINT = "Name a YAML file such as experiments/demo.yaml, or mend this one."
+_HINT = "Name a YAML file, such as experiments/demo.yaml."
 _CORE_SCHEMA = (  # YAML 1.2 core schema: tag, pattern, first characters
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
@@ -166,11 +166,9 @@ def _parse(text: str, source: str, places: dict[Key, str]) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
-        raise ConfigError(
-            f"{source}{line}: this is not valid YAML: {error.problem or error.context}. {_HINT}"
-        ) from error
+        raise ConfigError(f"{source}{line}: this is not valid YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: this is not valid YAML: {error}. {_HINT}") from error
+        raise ConfigError(f"{source}: this is not valid YAML: {error}.") from error
     return None if node is None else _value(node, source, (), places)
 
 

@@ -37,7 +37,7 @@ def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
         novel = tested.novel_classes(config.data.group)
         tasks = _tasks(config, tested, novel, base, config.episodes.small_classes)
         return EvaluationSet(tested, tasks, {"benchmark": tested.name})
-    catalog = open_benchmark(transfer.root)
+    catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
     present = [name for name in catalog.classes if catalog.videos_of(name)]
     seen, unseen = split_by_name(present, base)
     if config.evaluate.tasks is None:

@@ -41,16 +41,16 @@ def build_network(config: ExperimentConfig) -> FewShotRVOS:
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
     """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
+    return open_benchmark(config.data.root, "data.root")
+
+
+def open_benchmark(root: Path, key: str) -> VideoCatalog:
+    """The index of the benchmark in the folder that the config names in `key`; LayoutError where it is faulty."""
     try:
-        return open_benchmark(config.data.root)
+        catalog = read_benchmark(root)
+        catalog.refuse_errors()
     except LayoutError as error:
-        raise LayoutError(f"data.root: {error}") from error
-
-
-def open_benchmark(root: Path) -> VideoCatalog:
-    """The index of the benchmark in a folder; raises LayoutError where it contradicts itself."""
-    catalog = read_benchmark(root)
-    catalog.refuse_errors()
+        raise LayoutError(f"{key}: {error}") from error
     for note in catalog.notes:
         log.info("%s: %s", root, note)
     return catalog
