@@ -36,42 +36,43 @@ def evaluation_tasks(
     classes: Sequence[str],
     *,
     seed: int,
-    shots: Sequence[int],
+    support_videos: int,
     support_frames: int,
     max_queries_per_class: int | None = None,
     small_classes: Literal["refuse", "skip"] = "refuse",
 ) -> list[EvaluationTask]:
     """One task for each of `classes`, in their order; SamplingError if a class has too few videos.
 
-    Queries are all (object, sentence) pairs of the class in videos outside the largest support, with all frames. At
-    most `max_queries_per_class` of them are kept, drawn from the videos in turn: as many videos as possible stay.
+    The support has a clip of each of `support_videos` drawn videos. Queries are all (object, sentence) pairs of the
+    class in the other videos, with all frames. At most `max_queries_per_class` of them are kept, drawn from the videos
+    in turn: as many videos as possible stay.
     """
-    if not shots or min(shots) < 1:
-        raise SamplingError(f"shots must be at least 1, found {list(shots)}")
-    largest = max(shots)
+    if support_videos < 1:
+        raise SamplingError(f"support_videos must be at least 1, found {support_videos}")
     small = {
-        name: f"class {name!r} has {len(catalog.videos_of(name))} video(s), {largest + 1} needed"
+        name: f"class {name!r} has {len(catalog.videos_of(name))} video(s), {support_videos + 1} needed"
         for name in classes
-        if len(catalog.videos_of(name)) <= largest
+        if len(catalog.videos_of(name)) <= support_videos
     }
     fitting = [name for name in classes if name not in small]
     if small and (small_classes == "refuse" or not fitting):
-        wanted = f"{largest}-shot tasks"
-        raise SamplingError(too_few(small.values(), wanted, catalog, "Lower evaluate.shots", some_fit=bool(fitting)))
+        wanted = f"tasks with {support_videos} support video(s)"
+        remedy = "Lower evaluate.shots and evaluate.support_videos"
+        raise SamplingError(too_few(small.values(), wanted, catalog, remedy, some_fit=bool(fitting)))
     if not fitting:
         raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")
-    return [_task(catalog, name, seed, largest, support_frames, max_queries_per_class) for name in fitting]
+    return [_task(catalog, name, seed, support_videos, support_frames, max_queries_per_class) for name in fitting]
 
 
 def _task(
-    catalog: VideoCatalog, category: str, seed: int, shots: int, support_frames: int, max_queries: int | None
+    catalog: VideoCatalog, category: str, seed: int, support_videos: int, support_frames: int, max_queries: int | None
 ) -> EvaluationTask:
     number = catalog.class_id(category)
     rng = np.random.default_rng([seed, SPLITS["test"], SUPPORT, number])
     videos = catalog.videos_of(category)
     order = [videos[i] for i in rng.permutation(len(videos))]
-    support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:shots])
-    queries = {video: _queries(catalog, video, category) for video in sorted(order[shots:])}
+    support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:support_videos])
+    queries = {video: _queries(catalog, video, category) for video in sorted(order[support_videos:])}
     kept = queries
     if max_queries is not None:
         kept = _in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import textwrap
 from pathlib import Path
+from typing import NoReturn
 
 PROGRAM = "python run.py"
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Its errors are written as those of the commands are, and lead to the help."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(2, f"Error: {message}. See: python {self.prog} --help\n")
+
+
+def build_parser() -> Parser:
     """Parser whose result names its command in `command`, e.g. "run" or "data check"."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="run.py",
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
         epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
@@ -36,6 +46,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate, "evaluate.shots=[1,3]")
+    evaluate.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, in place of those in it)"
+    )
 
     compare = _command(
         commands,
@@ -143,11 +156,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[Parser],
     name: str,
     purpose: str,
     example: str,
-) -> argparse.ArgumentParser:
+) -> Parser:
     parser = commands.add_parser(
         name.split()[-1],
         help=purpose,
@@ -159,17 +172,17 @@ def _command(
     return parser
 
 
-def _experiment_arguments(parser: argparse.ArgumentParser) -> None:
+def _experiment_arguments(parser: Parser) -> None:
     parser.add_argument("experiment", type=Path, metavar="EXP", help="experiment file, e.g. experiments/demo.yaml")
     _override_argument(parser)
 
 
-def _override_argument(parser: argparse.ArgumentParser, example: str = "train.steps=500") -> None:
+def _override_argument(parser: Parser, example: str = "train.steps=500") -> None:
     change = f"change a value (YAML), e.g. {example}"
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=change)
 
 
-def _out_argument(parser: argparse.ArgumentParser) -> None:
+def _out_argument(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
     )

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import json
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import DataConfig, ExperimentConfig
 
+log = logging.getLogger(__name__)
 
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
@@ -37,6 +39,9 @@ _DISK_ERRORS = {
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code of the process."""
     parser = build_parser()
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
     options, rest = parser.parse_known_args(arguments)
     if any(text.startswith("-") or "=" not in text for text in rest) or (rest and not hasattr(options, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -87,12 +92,16 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fewshot.run_folder import read_run
+    from fewshot.run_folder import read_run, show_training
 
-    folder: Path = options.run
-    config = read_run(folder, options.overrides)
+    folder: Path = options.out or options.run
+    config = read_run(options.run, options.overrides)
     _start_logging()
+    _checkpoint(config, options.run)
     _write_data_if_absent(config.data)
+    _warn_of_other_tasks(config, options.run)
+    if folder.resolve() != options.run.resolve():
+        show_training(config, folder, options.run)
     _evaluate_in(config, folder, again=True)
     _print_results(folder)
     return 0
@@ -253,18 +262,36 @@ def _train_in(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.evaluation import chosen_checkpoint, evaluate_run
+    from fewshot.evaluation import evaluate_run
     from fewshot.report import write_report
     from fewshot.run_folder import is_evaluated, mark_evaluated
+
+    checkpoint = _checkpoint(config, folder)
+    if again or not is_evaluated(folder, config, checkpoint.name):
+        evaluate_run(folder, config)
+        write_report(folder)
+        mark_evaluated(folder, config, checkpoint.name)
+
+
+def _checkpoint(config: ExperimentConfig, folder: Path) -> Path:
+    from fewshot.evaluation import chosen_checkpoint
 
     checkpoint = chosen_checkpoint(folder, config)
     if checkpoint is None:
         command = f"{PROGRAM} train {folder / 'config.yaml'} --out {folder}"
         raise CheckpointError(f"{folder} holds no checkpoint yet. Train first: {command}")
-    if again or not is_evaluated(folder, config, checkpoint.name):
-        evaluate_run(folder, config)
-        write_report(folder)
-        mark_evaluated(folder, config, checkpoint.name)
+    return checkpoint
+
+
+def _warn_of_other_tasks(config: ExperimentConfig, run: Path) -> None:
+    """Results on other support clips or queries than those that lie in the run are not to be compared with them."""
+    from episodes.task_file import task_file_text
+    from fewshot.evaluation_set import open_evaluation_set
+
+    known = run / "tasks.json"
+    evaluated = open_evaluation_set(config)  # an impossible evaluation is refused here, before a folder is made
+    if known.is_file() and known.read_text(encoding="utf-8") != task_file_text(evaluated.tasks, evaluated.catalog.name):
+        log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
 
 
 def _write_data_if_absent(data: DataConfig) -> None:
@@ -296,6 +323,7 @@ def _print_results(folder: Path) -> None:
         ("report.md", "report"),
         ("summary.json", "all rows of the table"),
         ("records.csv", "one row for each seed, class, video, expression"),
+        ("tasks.json", "support clips and queries of every class and seed"),
         ("overlays", "support with mask, query frames, truth, prediction"),
         ("metrics.jsonl", "losses and validation"),
         ("config.yaml", "the resolved experiment"),

@@ -231,6 +231,12 @@ class EvaluateConfig(Section):
         (),
         description="Score adaptation after each of these numbers of gradient steps too (adaptation_curve.csv).",
     )
+    support_videos: int | None = Field(
+        None,
+        ge=1,
+        description="Videos of a class that its support clips come from; queries come from the others, whatever "
+        "evaluate.shots asks for. null = as many as the largest of the shots, so that other shots mean other queries.",
+    )
     support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip in evaluation.")
     max_queries_per_class: int | None = Field(
         None, ge=1, description="Queries of each class and seed, drawn deterministically; null = all of them."
@@ -267,6 +273,20 @@ class EvaluateConfig(Section):
         if twice:
             raise ValueError(f"{', '.join(map(str, twice))} is listed more than once; name each value once")
         return values
+
+    @property
+    def largest_shots(self) -> int:
+        """The most support clips that a row of the table asks for."""
+        return max(*self.shots, *(self.control_shots if self.controls else ()), 1)
+
+    @model_validator(mode="after")
+    def _support_videos_are_enough(self) -> EvaluateConfig:
+        if self.support_videos is not None and self.support_videos < self.largest_shots:
+            raise ValueError(
+                f"support_videos = {self.support_videos}, but shots or control_shots ask for {self.largest_shots}; "
+                f"give evaluate.support_videos={self.largest_shots} too (fewer videos are left to ask about)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _curves_are_scored_as_paper(self) -> EvaluateConfig:
@@ -326,6 +346,8 @@ class ExperimentConfig(Section):
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """The experiment in file `path` with `key=value` overrides, checked. Raises ConfigError."""
     document = load_document(Path(path))
+    if "base" in document.values:
+        raise ConfigError(f"{path} is an ablation, not an experiment. To run it: python run.py ablate {path}")
     for text in overrides:
         document = merge(document, parse_override(text))
     return check_section(ExperimentConfig, document, str(path))

@@ -14,8 +14,11 @@ from fewshot.config_yaml import Document, Key
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document, source: str) -> str:
     """One paragraph that names every fault of `document` against `model`."""
-    faults = [_sentence(dict(fault), model, document) for fault in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    faults = [_sentence(dict(fault), model, document) for fault in found]
     count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    if any(document.place(tuple(map(str, fault["loc"]))).startswith("override") for fault in found):
+        source = f"{source} with what the command changes"
     return f"{source} has {count}: " + " ".join(faults)
 
 
@@ -43,6 +46,8 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     shown = value if len(value) <= 80 else value[:77] + "..."
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+    if fault["type"] in ("tuple_type", "list_type"):
+        message = f"a list is wanted, such as [{shown.strip(chr(39))}]"
     return f"{name or 'The experiment'} = {shown}{at}: {message}. {_describe(key, fields)}".rstrip()
 
 
@@ -65,7 +70,22 @@ def _advice(key: Key, known: list[Key]) -> str:
 def _describe(key: Key, fields: dict[Key, FieldInfo]) -> str:
     while key and key not in fields:
         key = key[:-1]
-    return f"Meaning of {'.'.join(key)}: {fields[key].description}" if key else ""
+    return f"Meaning of {'.'.join(key)}: {fields[key].description}{_limits(fields[key])}" if key else ""
+
+
+def _limits(field: FieldInfo) -> str:
+    """Bounds and default of a plain value, in brackets; they serve as an example."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = [
+        f"{text} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, text in words.items()
+        if hasattr(rule, name)
+    ]
+    default = field.default
+    if isinstance(default, bool | int | float | str):
+        bounds.append(f"default {default}")
+    return f" ({', '.join(bounds)})" if bounds else ""
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:

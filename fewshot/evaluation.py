@@ -65,7 +65,9 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         write_curve(run_folder / CURVE, curve)
     else:
         (run_folder / CURVE).unlink(missing_ok=True)  # of an evaluation before this one
+    log.info("drawing overlays")
     evaluator.draw(tasks, records, run_folder / "overlays")
+    log.info("computing intervals and writing the report")
     summary = summarise(
         records,
         resamples=config.evaluate.bootstrap_samples,

@@ -63,7 +63,7 @@ def _tasks(
 ) -> list[EvaluationTask]:
     """The tasks of the file that the config names, none of them of a `refused` class, or drawn ones of `classes`."""
     if config.evaluate.tasks is not None:
-        return _of_file(config.evaluate.tasks, catalog, refused, max(_shots(config)))
+        return _of_file(config.evaluate.tasks, catalog, refused, config.evaluate.largest_shots)
     tasks = [
         task
         for seed in config.evaluate.seeds
@@ -71,7 +71,7 @@ def _tasks(
             catalog,
             classes,
             seed=seed,
-            shots=_shots(config),
+            support_videos=config.evaluate.support_videos or config.evaluate.largest_shots,
             support_frames=config.evaluate.support_frames,
             max_queries_per_class=config.evaluate.max_queries_per_class,
             small_classes=small_classes,
@@ -81,11 +81,6 @@ def _tasks(
     if small:
         log.info("%s: left out, too few videos for the shots: %s", catalog.root, ", ".join(small))
     return tasks
-
-
-def _shots(config: ExperimentConfig) -> tuple[int, ...]:
-    """All numbers of support clips that a row of the table asks for."""
-    return (*config.evaluate.shots, *(config.evaluate.control_shots if config.evaluate.controls else ()))
 
 
 def _of_file(path: Path, catalog: VideoCatalog, refused: Sequence[str], shots: int) -> list[EvaluationTask]:

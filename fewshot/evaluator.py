@@ -91,10 +91,14 @@ class Evaluator:
         """Records of all rows: methods x shots, then the controls of the model fed forward."""
         queries, support = self._open(task)
         records: list[Record] = []
+        scored: dict[tuple[str, int], list[Record]] = {}
         for method in self.config.methods:
             for shots in self.config.evaluate.shots:
                 row = Row(self.method_name(method), shots)
-                records += self._score(row, task, queries, method, support.select(list(range(shots))))
+                answers = (self._answering(method, shots), shots)
+                if answers not in scored:
+                    scored[answers] = self._score(row, task, queries, answers[0], support.select(list(range(shots))))
+                records += [replace(record, method=row.method) for record in scored[answers]]
         for control in self.config.evaluate.controls:
             for shots in self.config.evaluate.control_shots:
                 records += self._control(control, shots, task, queries, support)
@@ -120,6 +124,11 @@ class Evaluator:
         """The task's queries, and all of its support clips."""
         queries = [self._query(task, ref) for ref in task.queries]
         return queries, join_clips([self._load(ref, task.category) for ref in task.support])
+
+    def _answering(self, method: str, shots: int) -> str:
+        """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
+        learner = self.learners.get(method)
+        return method if learner is None or learner.takes_steps(shots) else "conditioning"
 
     def _adapt(self, method: str, support: ClipBatch) -> Predicts:
         if method == "prototype":

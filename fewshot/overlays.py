@@ -87,6 +87,7 @@ def draw_overlay(
     page.row("picture", plain, [f"frame {t + 1}" for t in shown])
     page.row("truth", truth, [_presence(query.masks[t]) for t in shown])
     page.row("prediction", answers, [f"J {100 * scores[t]:.0f}" for t in shown] if scores is not None else None)
+    page.note("green: mask, truth; orange: prediction, with the truth's outline in green")
     return page.render()
 
 
@@ -162,6 +163,11 @@ class _Page:
         font = _font(14, bold=True)
         self._texts.append(_Text(label, (_MARGIN, self._bottom), font, _FAINT, "la"))
         self._lines(f"“{text}”", _font(15), _MARGIN + int(font.getlength(label)) + 10, 24)
+
+    def note(self, text: str) -> None:
+        self._bottom += _GAP
+        self._texts.append(_Text(text, (_MARGIN + _LABEL, self._bottom), _font(12), _FAINT, "la"))
+        self._bottom += 18
 
     def row(self, label: str, tiles: Sequence[Picture], captions: Sequence[str] | None = None) -> None:
         height = tiles[0].shape[0]

@@ -223,7 +223,7 @@ def _overlays(folder: Path) -> str:
     text = "Support clips with masks and sentences, then the query: picture, truth (green), prediction (orange, with "
     shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in names[:_SHOWN])
     linked = "\n".join(f"* [{Path(name).stem}]({name})" for name in names[_SHOWN:])
-    return f"## Overlays\n\n{text}the truth's outline).\n\n{shown}" + (f"\n\n{linked}" if linked else "")
+    return f"## Overlays\n\n{text}the truth's outline).\n\n{shown}" + (f"\n\nMore:\n\n{linked}" if linked else "")
 
 
 def _environment(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from fewshot.records import write_whole
 
 CONFIG = "config.yaml"
 _EVALUATED = "evaluated.json"
+_OF_TRAINING = ("checkpoints", "metrics.jsonl", "meta.json")  # what a folder of results shows of a training elsewhere
 # Values that may change between two starts of one run, because the weights do not depend on them (of the learner's,
 # `LearnerConfig.of_training` knows).
 _FREE = {
@@ -41,12 +43,40 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
                 f"{folder} holds a run of other values: {listed}. "
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
             )
-    elif folder.is_dir() and any(folder.iterdir()) and not stored.is_file():
-        raise ConfigError(f"{folder} is not empty and no run folder (it holds no {CONFIG}). Choose another with --out.")
-    elif folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")
+    _refuse_foreign(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(stored, to_yaml(config).encode())
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
+        raise ConfigError(f"{folder} is not empty and no run folder (it holds no {CONFIG}). Choose another with --out.")
+
+
+def show_training(config: ExperimentConfig, folder: Path, training: Path) -> None:
+    """Lay out a folder for results of a run that was trained elsewhere: its own config.yaml, links to the training.
+
+    Raises ConfigError where a training of its own or something else lies there.
+    """
+    _refuse_foreign(folder)
+    links = [folder / name for name in _OF_TRAINING]
+    for link in links:
+        if link.exists() and not link.is_symlink():
+            raise ConfigError(f"{link} belongs to a training of its own. Choose another folder with --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / CONFIG, to_yaml(config).encode())
+    for link in links:
+        link.unlink(missing_ok=True)
+        # Relative, so that both folders can be moved together.
+        link.symlink_to(os.path.relpath(training.resolve() / link.name, folder.resolve()))
+
+
+def shows_training(folder: Path, training: Path) -> bool:
+    """True when the checkpoints in the folder are a link to those of the training."""
+    link = folder / _OF_TRAINING[0]
+    return link.is_symlink() and link.resolve() == (training / link.name).resolve()
 
 
 @contextmanager
@@ -68,7 +98,8 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     """The config of a run folder with `key=value` overrides. Raises ConfigError when it is none."""
     stored = folder / CONFIG
     if not stored.is_file():
-        raise ConfigError(f"{folder} is no run folder: it holds no {CONFIG}. Train first: python run.py train EXP")
+        why = f"is no run folder: it holds no {CONFIG}" if folder.is_dir() else "does not exist"
+        raise ConfigError(f"{folder} {why}. Name a folder such as runs/demo, or train first: python run.py train EXP")
     return load_config(stored, overrides)
 
 

@@ -37,7 +37,14 @@ TINY = {
         "checkpoint_every": 1000,
         "log_every": 1,
     },
-    "evaluate": {"seeds": [0], "shots": [1, 2], "support_frames": 2, "max_queries_per_class": 2, "save_overlays": 2},
+    "evaluate": {
+        "seeds": [0],
+        "shots": [1, 2],
+        "support_videos": 2,
+        "support_frames": 2,
+        "max_queries_per_class": 2,
+        "save_overlays": 2,
+    },
 }
 
 

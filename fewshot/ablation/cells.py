@@ -46,6 +46,12 @@ class Ablation:
 def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
     """The ablation in file `path`; `key=value` overrides change the base, and so every cell. Raises ConfigError."""
     document = load_document(path)
+    experiment = document.values.keys() & ExperimentConfig.model_fields.keys() - {"name"}
+    if experiment and "base" not in document.values:
+        raise ConfigError(
+            f"{path} is an experiment, not an ablation, which names one as `base` and lists `cells` or a `grid` (see "
+            f"experiments/ablations/). To run the experiment: python run.py run {path}"
+        )
     config = check_section(AblationConfig, document, str(path))
     if not config.cells and not config.grid:
         raise ConfigError(

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from episodes.errors import ConfigError
 from fewshot.checkpoint import latest, read_state
 from fewshot.config import ExperimentConfig, config_hash, to_yaml
 from fewshot.evaluation import chosen_checkpoint
 from fewshot.records import write_whole
-from fewshot.run_folder import CONFIG, is_evaluated, open_run
+from fewshot.run_folder import CONFIG, is_evaluated, open_run, show_training, shows_training
 
 LOG = "log.txt"
 _FAILURE = "failure.json"
 _LOG_LINES = 8  # last lines of a failed job's log that are reported
-_OF_TRAINING = ("checkpoints", "metrics.jsonl", "meta.json")  # what a cell's folder shows of the training it shares
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,14 @@ class Job:
         if self.verb == "train":
             open_run(self.config, self.folder)
             return
+        if self.training is not None:
+            show_training(self.config, self.folder, self.training)
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         write_whole(self.folder / CONFIG, to_yaml(self.config).encode())
-        if self.training is not None and not self._shows_training():
-            for name in _OF_TRAINING:
-                _link(self.folder / name, self.training / name)
 
     def _shows_training(self) -> bool:
-        link = self.folder / _OF_TRAINING[0]
-        return (
-            self.training is not None and link.is_symlink() and link.resolve() == (self.training / link.name).resolve()
-        )
+        return self.training is not None and shows_training(self.folder, self.training)
 
     # ------------------------------------------------------------------ failure
 
@@ -94,14 +88,3 @@ class Job:
         path = self.folder / LOG
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
         return "\n".join(lines[-_LOG_LINES:])
-
-
-def _link(link: Path, target: Path) -> None:
-    """A relative link, so that the ablation's folder can be moved as a whole."""
-    if link.is_symlink():
-        link.unlink()
-    elif link.exists():
-        raise ConfigError(
-            f"{link} is no link to a shared training. Remove {link.parent}, or choose another with --out."
-        )
-    link.symlink_to(os.path.relpath(target, link.parent))

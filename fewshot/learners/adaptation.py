@@ -61,9 +61,12 @@ class AdaptingLearner(Learner):
     def descend(self, task: SupportTask) -> Iterator[Weights]:
         """Detached weights of the scope after 0, 1, 2, ... steps on the task's loss. The network stays unchanged."""
 
+    def takes_steps(self, shots: int) -> bool:
+        return shots >= self.inner.min_shots and self.inner.steps > 0
+
     @torch.no_grad()
     def adapt(self, support: ClipBatch) -> Predictor:
-        if len(support) < self.inner.min_shots:
+        if not self.takes_steps(len(support)):
             self.network.eval()
             return self._predictor({}, self.network.trunk(support))
         encoded, seen, held_out = self._open(support)

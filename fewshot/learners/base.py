@@ -30,6 +30,10 @@ class Learner(ABC):
     def adapt(self, support: ClipBatch) -> Predictor:
         """The K support clips of one episode -> what segments queries of that episode. The network stays unchanged."""
 
+    def takes_steps(self, shots: int) -> bool:
+        """False where `adapt` only remembers a support set of so many clips: its answers are those of conditioning."""
+        return False
+
     def snapshots(self, support: ClipBatch, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
         """One adaptation, looked at after each of these numbers of gradient steps; nothing where none are taken."""
         return iter(())

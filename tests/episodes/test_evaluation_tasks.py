@@ -11,7 +11,7 @@ from episodes.sampling import manifest, manifest_hash
 
 
 def tasks(catalog: VideoCatalog, group: int = 1, **changes: object) -> list[EvaluationTask]:
-    given = {"seed": 0, "shots": (1, 3), "support_frames": 5, "max_queries_per_class": None}
+    given = {"seed": 0, "support_videos": 3, "support_frames": 5, "max_queries_per_class": None}
     return evaluation_tasks(catalog, catalog.novel_classes(group), **{**given, **changes})  # type: ignore[arg-type]
 
 
@@ -36,7 +36,7 @@ def test_no_query_video_is_in_the_support_and_all_others_are_queried(catalog: Vi
 
 
 def test_fewer_shots_give_the_first_clips_of_more_shots(catalog: VideoCatalog) -> None:
-    for small, large in zip(tasks(catalog, shots=[1]), tasks(catalog, shots=[1, 3]), strict=True):
+    for small, large in zip(tasks(catalog, support_videos=1), tasks(catalog, support_videos=3), strict=True):
         assert small.support == large.support[:1]
 
 
@@ -57,11 +57,11 @@ def test_a_limit_keeps_a_part_of_the_queries_from_as_many_videos_as_possible(cat
 
 def test_too_few_videos_are_refused_with_the_numbers(catalog: VideoCatalog) -> None:
     with pytest.raises(SamplingError, match=r"class 'disc' has 5 video\(s\), 6 needed.*evaluate\.shots"):
-        tasks(catalog, shots=(1, 5))
+        tasks(catalog, support_videos=5)
     with pytest.raises(SamplingError):
-        tasks(catalog, shots=(1, 5), small_classes="skip")
+        tasks(catalog, support_videos=5, small_classes="skip")
     with pytest.raises(SamplingError):
-        tasks(catalog, shots=())
+        tasks(catalog, support_videos=0)
 
 
 def test_wrong_support_is_of_another_class_in_the_query_video_and_of_other_videos(catalog: VideoCatalog) -> None:

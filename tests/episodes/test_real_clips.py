@@ -50,8 +50,10 @@ def test_classes_with_one_video_are_refused_or_left_out(real: VideoCatalog) -> N
     assert sampler.classes == ("dog", "sedan")
     assert sampler.skipped == ("bird", "person")
     with pytest.raises(SamplingError, match=r"class 'person' has 1 video\(s\), 2 needed"):
-        evaluation_tasks(real, real.novel_classes(4), seed=0, shots=[1], support_frames=5)
-    tasks = evaluation_tasks(real, real.novel_classes(4), seed=0, shots=[1], support_frames=5, small_classes="skip")
+        evaluation_tasks(real, real.novel_classes(4), seed=0, support_videos=1, support_frames=5)
+    tasks = evaluation_tasks(
+        real, real.novel_classes(4), seed=0, support_videos=1, support_frames=5, small_classes="skip"
+    )
     assert [task.category for task in tasks] == ["dog"]
 
 
@@ -61,6 +63,8 @@ def test_an_episode_of_real_clips_loads(real: VideoCatalog) -> None:
     assert episode.support.frames is not None
     assert episode.support.frames.shape == (1, 5, 3, 96, 160)
     assert episode.support.masks[:, 2].any()
-    task = evaluation_tasks(real, real.novel_classes(4), seed=0, shots=[1], support_frames=5, small_classes="skip")[0]
+    task = evaluation_tasks(
+        real, real.novel_classes(4), seed=0, support_videos=1, support_frames=5, small_classes="skip"
+    )[0]
     clip = load_clip(real, task.queries[0], task.category, task.category, short_side=90)
     assert clip.masks.shape[:2] == (1, 8)

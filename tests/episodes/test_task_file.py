@@ -22,7 +22,7 @@ def tasks(catalog: VideoCatalog) -> list[EvaluationTask]:
         task
         for seed in (0, 7)
         for task in evaluation_tasks(
-            catalog, catalog.novel_classes(1), seed=seed, shots=[2], support_frames=3, max_queries_per_class=3
+            catalog, catalog.novel_classes(1), seed=seed, support_videos=2, support_frames=3, max_queries_per_class=3
         )
     ]
 

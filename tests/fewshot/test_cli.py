@@ -89,6 +89,12 @@ def test_a_wrong_command_line_ends_with_exit_code_2(words, capsys, experiment):
     assert capsys.readouterr().err
 
 
+def test_without_a_command_all_commands_are_listed(capsys):
+    assert call() == 2
+    shown = capsys.readouterr().err
+    assert all(command[0] in shown for command in COMMANDS)
+
+
 # --------------------------------------------------------------------------- config
 
 
@@ -125,7 +131,15 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("config", "none.yaml"), ("Cannot read", "none.yaml")),
         (("config", "small.yaml", "train.stepz=1"), ("'train.stepz'", "'train.steps'")),
         (("train", "small.yaml", "train.steps=-1"), ("train.steps",)),
-        (("evaluate", "nowhere"), ("nowhere is no run folder",)),
+        (
+            ("config", "small.yaml", "trian.steps=1"),
+            ("what the command changes", "override 'trian.steps=1'", "'train'"),
+        ),
+        (("config", "small.yaml", "evaluate.shots=1"), ("a list is wanted, such as [1]",)),
+        (("config", "small.yaml", "data.group=5"), ("at least 1, at most 4",)),
+        (("ablate", "small.yaml"), ("small.yaml is an experiment", "run.py run small.yaml")),
+        (("evaluate", "nowhere"), ("nowhere does not exist",)),
+        (("evaluate", "."), ("is no run folder",)),
         (("data", "glyphs", "out", "sede=1"), ("'sede'", "'seed'")),
         (("data", "glyphs", "small.yaml"), ("small.yaml",)),
         (("data", "check", "nowhere"), ("nowhere",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from PIL import Image
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import ConfigError, LayoutError, SamplingError
+from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import read_task_file, read_tasks, task_file_text
-from fewshot.config import ExperimentConfig
+from fewshot.checkpoint import latest
+from fewshot.cli import main
+from fewshot.config import ExperimentConfig, load_config, to_yaml
 from fewshot.evaluation import evaluate_run
 from fewshot.evaluation_set import open_evaluation_set
 from fewshot.records import Record, read_records
@@ -77,6 +81,44 @@ def transfer(root: Path, seen: str = "skip") -> str:
 
 def classes_of(config: ExperimentConfig) -> list[str]:
     return list(dict.fromkeys(task.category for task in open_evaluation_set(config).tasks))
+
+
+# --------------------------------------------------------------------------- drawn tasks
+
+
+def test_other_shots_mean_the_same_queries_where_the_support_videos_are_set_aside(experiment: Path) -> None:
+    def drawn(*overrides: str) -> list[EvaluationTask]:
+        return open_evaluation_set(load_tiny(experiment, *overrides)).tasks
+
+    aside = "evaluate.support_videos=2"
+    assert drawn("evaluate.shots=[1]", aside) == drawn("evaluate.shots=[2]", aside) == drawn("evaluate.shots=[1,2]")
+    assert drawn("evaluate.shots=[1]") != drawn("evaluate.shots=[1]", aside)
+
+
+def test_fewer_support_videos_than_shots_are_refused(experiment: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ask for 3; give evaluate\.support_videos=3"):
+        load_tiny(experiment, "evaluate.shots=[1,3]", "evaluate.support_videos=2")
+
+
+def test_results_may_go_to_a_folder_of_their_own(
+    trained: Path, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_tiny(experiment, *ONE_ROW, "evaluate.max_queries_per_class=1", "train.steps=1")
+    run, out = tmp_path / "run", tmp_path / "results"
+    shutil.copytree(trained, run)
+    (run / "config.yaml").write_text(to_yaml(config))
+    (run / "tasks.json").write_text(task_file_text(open_evaluation_set(config).tasks, "tiny"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    assert main(["evaluate", str(run), "evaluate.seeds=[4]", "--out", str(out)]) == 0
+
+    assert f"other support clips or queries than in {run / 'tasks.json'}" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert {record.seed for record in read_records(out / "records.csv")} == {4}
+    assert load_config(out / "config.yaml").evaluate.seeds == (4,)
+    assert latest(out) is not None, "it shows the training, so that it can be evaluated as a run is"
+    assert main(["evaluate", str(out), "--out", str(run)]) == 2
+    assert "a training of its own" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------- the tasks of a file

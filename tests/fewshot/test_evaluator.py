@@ -51,6 +51,9 @@ class Recorder:
     def __init__(self):
         self.seen = []  # (support, [queries])
 
+    def takes_steps(self, shots):
+        return False
+
     def adapt(self, support):
         self.seen.append((support, []))
         return self
@@ -258,6 +261,20 @@ def test_more_shots_add_to_the_support_of_fewer(recorded):
     assert torch.equal(one.features.f16[0], two.features.f16[0])
     assert one.texts[0] == two.texts[0]
     assert not torch.equal(two.features.f16[0], two.features.f16[1]), "the shots are different clips"
+
+
+def test_a_learner_that_takes_no_step_repeats_the_row_of_the_model_fed_forward(experiment):
+    evaluator, recorder, tasks = watched(load_tiny(experiment, "evaluate.methods=[finetune,conditioning]"))
+    adapted = []
+    evaluator.learners["finetune"].adapt = lambda support: adapted.append(len(support)) or recorder
+
+    records = [record for record in evaluator.evaluate(tasks[0]) if record.control is None]
+
+    def row(method):
+        return [replace(record, method="") for record in records if (record.method, record.shots) == (method, 1)]
+
+    assert row("cma+finetune") == row("cma") != []
+    assert adapted == [2], "only two shots are adapted to"
 
 
 def test_the_truth_scores_100_whoever_answers_with_it(recorded):

@@ -344,6 +344,7 @@ def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop:
 
     few, enough = (subject.adapt(random_clips(shots)) for shots in (2, 3))
 
+    assert [subject.takes_steps(shots) for shots in (2, 3)] == [False, True]
     assert changed(few.head, before) == []
     assert len(few.support.masks) == 2
     assert early_stop or changed(enough.head, before) != []
