@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,6 +22,7 @@ from fewshot.config import ExperimentConfig, plain
 from fewshot.evaluation_set import open_evaluation_set
 from fewshot.evaluator import Evaluator
 from fewshot.features import FeatureStore
+from fewshot.interruption import children_shielded
 from fewshot.records import Record, write_records, write_whole
 from fewshot.runlog import log_evaluation
 from fewshot.setup_run import build_network, cached_features
@@ -119,8 +119,12 @@ def _side_by_side(evaluator: Evaluator, checkpoint: Path, tasks: Sequence[Evalua
     opened = (evaluator.config, evaluator.catalog, checkpoint, evaluator.features)
     with ProcessPoolExecutor(evaluator.config.evaluate.workers, context, _start_worker, opened) as pool:
         try:
-            yield from pool.map(_evaluate_in_worker, tasks)
+            with children_shielded():  # Ctrl-C reaches the whole group; the parent ends its workers
+                found = pool.map(_evaluate_in_worker, tasks)
+            yield from found
         except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # a task takes seconds, and nobody wants its scores now
             pool.shutdown(cancel_futures=True)
             raise
 
@@ -129,7 +133,6 @@ def _start_worker(
     config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None
 ) -> None:
     global _evaluator
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     torch.set_num_threads(max(1, (config.train.threads or torch.get_num_threads()) // config.evaluate.workers))
     _evaluator = _open_evaluator(config, catalog, checkpoint, features)
 

@@ -41,3 +41,14 @@ def children_interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def children_shielded() -> Iterator[None]:
+    """Processes started inside never hear of Ctrl-C, from their first moment on; this one does, at the end."""
+    with uninterrupted():
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
