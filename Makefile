@@ -34,6 +34,8 @@ lint: install
 install: $(VENV)/.installed
 
 $(VENV)/.installed: $(VENV)/.made $(REQUIREMENTS) setup.py
+	@command -v $${CC:-gcc} >/dev/null || { echo "Error: no C compiler ($${CC:-gcc}), and learn2learn has to be built." \
+		"Install one (Debian, Ubuntu: apt install gcc python3-dev), or name one in CC." >&2; exit 2; }
 	$(PIP) -r requirements-dev.txt
 	$(PIP) --no-deps -r requirements-no-deps.txt
 	$(PIP) --no-deps -e .

@@ -12,7 +12,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=find_packages(include=["episodes*", "models*", "fewshot*"]),
     package_data={"fewshot.reporting": ["*.jinja"]},
     install_requires=[

@@ -34,7 +34,9 @@ def build_parser() -> Parser:
     _experiment_arguments(run)
     _out_argument(run)
 
-    train = _command(commands, "train", "meta-train on the base classes", "train experiments/demo.yaml seed=1")
+    train = _command(
+        commands, "train", "meta-train on the base classes", "train experiments/demo.yaml name=demo-s1 seed=1"
+    )
     _experiment_arguments(train)
     _out_argument(train)
 
@@ -97,11 +99,16 @@ def build_parser() -> Parser:
     )
     _experiment_arguments(features)
 
-    data = commands.add_parser("data", help="write or check a benchmark", description="Write or check a benchmark.")
+    data = commands.add_parser(
+        "data",
+        help="write or check a benchmark",
+        description="Write or check a benchmark.",
+        epilog=f"example: {PROGRAM} data check data/glyphs",
+    )
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
     glyphs = _command(kinds, "data glyphs", "write the embedded benchmark", "data glyphs data/glyphs seed=1")
     glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
-    glyphs.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
+    glyphs.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs, "size=256")
     check = _command(kinds, "data check", "list every problem of a benchmark", "data check data/glyphs --json")
     check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
@@ -112,8 +119,8 @@ def build_parser() -> Parser:
     )
     _experiment_arguments(episodes)
     episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
-    episodes.add_argument("--count", type=int, default=1000, help="episodes in the manifest (default: 1000)")
-    episodes.add_argument("--show", type=int, default=3, help="episodes to print (default: 3)")
+    episodes.add_argument("--count", type=_positive, default=1000, help="episodes in the manifest (default: 1000)")
+    episodes.add_argument("--show", type=_positive, default=3, help="episodes to print (default: 3)")
 
     config = _command(commands, "config", "print the resolved experiment", "config experiments/demo.yaml seed=3")
     _experiment_arguments(config)
@@ -121,7 +128,7 @@ def build_parser() -> Parser:
     bench = _command(
         commands, "bench", "time J and F against a plain implementation of the definition", "bench --frames 60"
     )
-    bench.add_argument("--frames", type=int, default=60, help="pairs of masks (default: 60)")
+    bench.add_argument("--frames", type=_positive, default=60, help="pairs of masks (default: 60)")
 
     convert = _command(
         commands,
@@ -186,3 +193,13 @@ def _out_argument(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
     )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
+_positive.__name__ = "int"  # as argparse calls the type of what is no number

@@ -53,13 +53,20 @@ def main(arguments: Sequence[str]) -> int:
         return handler(options)
     except UserError as error:
         return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] in ("episodes", "models", "fewshot"):
+            raise
+        return _fail(f"The package {error.name} is missing. Run `make install`, then use .venv/bin/python run.py")
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
         place = error.filename or getattr(options, "out", None) or getattr(options, "run", None) or Path.cwd()
         return _fail(f"{place}: {_DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from what is saved.", file=sys.stderr)
+        print(
+            "Interrupted. Given again, a training goes on from what is saved; an evaluation begins anew.",
+            file=sys.stderr,
+        )
         return 130
 
 
@@ -67,10 +74,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    config, folder = _training_inputs(options)
     from fewshot.evaluation_set import open_evaluation_set
     from fewshot.run_folder import started_run
 
-    config, folder = _training_inputs(options)
     with started_run(config, folder):
         _write_data_if_absent(config.data)
         open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
@@ -81,9 +88,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    config, folder = _training_inputs(options)
     from fewshot.run_folder import started_run
 
-    config, folder = _training_inputs(options)
     with started_run(config, folder):
         _write_data_if_absent(config.data)
         checkpoint = _train_in(config, folder)
@@ -92,10 +99,11 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fewshot.run_folder import read_run, show_training
+    from fewshot.run_folder import read_run, refuse_retraining, show_training
 
     folder: Path = options.out or options.run
     config = read_run(options.run, options.overrides)
+    refuse_retraining(read_run(options.run, []), config)
     _start_logging()
     _checkpoint(config, options.run)
     _write_data_if_absent(config.data)
@@ -196,6 +204,7 @@ def _episodes(options: argparse.Namespace) -> int:
     from fewshot.trainer import build_sampler
 
     config = load_config(options.experiment, options.overrides)
+    _start_logging()
     _write_data_if_absent(config.data)
     sampler = build_sampler(config, open_catalog(config), options.split)
     items = manifest([sampler[index] for index in range(options.count)])
@@ -285,12 +294,15 @@ def _checkpoint(config: ExperimentConfig, folder: Path) -> Path:
 
 def _warn_of_other_tasks(config: ExperimentConfig, run: Path) -> None:
     """Results on other support clips or queries than those that lie in the run are not to be compared with them."""
-    from episodes.task_file import task_file_text
+    from episodes.task_file import read_task_file
     from fewshot.evaluation_set import open_evaluation_set
 
     known = run / "tasks.json"
     evaluated = open_evaluation_set(config)  # an impossible evaluation is refused here, before a folder is made
-    if known.is_file() and known.read_text(encoding="utf-8") != task_file_text(evaluated.tasks, evaluated.catalog.name):
+    if not known.is_file():
+        return
+    tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
+    if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
         log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
 
 

@@ -15,9 +15,12 @@ from fewshot.config_yaml import Document, Key
 def explain(error: ValidationError, model: type[BaseModel], document: Document, source: str) -> str:
     """One paragraph that names every fault of `document` against `model`."""
     found = error.errors(include_url=False)
+    # pydantic also counts the items of a list without the faulty ones, and calls that list too short.
+    inner = {fault["loc"][:-1] for fault in found}
+    found = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in inner]
     faults = [_sentence(dict(fault), model, document) for fault in found]
     count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    if any(document.place(tuple(map(str, fault["loc"]))).startswith("override") for fault in found):
+    if any(document.overrides(tuple(map(str, fault["loc"]))) for fault in found):
         source = f"{source} with what the command changes"
     return f"{source} has {count}: " + " ".join(faults)
 
@@ -36,7 +39,8 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     key: Key = tuple(str(part) for part in fault["loc"])
     fields = dict(key_paths(model))
     name = ".".join(key)
-    place = document.place(key)
+    changed = document.overrides(key)  # a rule between several keys is broken by the one that was changed
+    place = ", ".join(changed) or document.place(key)
     at = f" ({place})" if place else ""
     if fault["type"] == "extra_forbidden":
         return f"Unknown key {name!r}{at}; {_advice(key, list(fields))}"
@@ -48,7 +52,8 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
     if fault["type"] in ("tuple_type", "list_type"):
         message = f"a list is wanted, such as [{shown.strip(chr(39))}]"
-    return f"{name or 'The experiment'} = {shown}{at}: {message}. {_describe(key, fields)}".rstrip()
+    given = "" if isinstance(fault["input"], dict) else f" = {shown}"
+    return f"{name or 'The experiment'}{given}{at}: {message}. {_describe(key, fields)}".rstrip()
 
 
 def _advice(key: Key, known: list[Key]) -> str:

@@ -64,6 +64,11 @@ class Document:
             key = key[:-1]
         return self.places.get(key, "")
 
+    def overrides(self, key: Key) -> list[str]:
+        """The overrides that set the key, or something in it."""
+        inside = [place for known, place in self.places.items() if known[: len(key)] == key]
+        return list(dict.fromkeys(place for place in inside if place.startswith("override")))
+
 
 def load_document(path: Path) -> Document:
     """The file at `path` laid over all that it extends, later over earlier.
@@ -169,7 +174,8 @@ def _parse(text: str, source: str, places: dict[Key, str]) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
-        raise ConfigError(f"{source}{line}: this is not valid YAML: {error.problem or error.context}.") from error
+        wrong = error.problem or error.context
+        raise ConfigError(f"{source}{line}: this is not valid YAML: {wrong}. An experiment is a YAML file.") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{source}: this is not valid YAML: {error}.") from error
     return None if node is None else _value(node, source, (), places)

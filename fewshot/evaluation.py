@@ -49,6 +49,9 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
     evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
     step = int(read_state(checkpoint)["step"])
+    reached = int(read_state(latest(run_folder) or checkpoint)["step"])
+    if reached < config.train.steps:
+        log.warning("%s: its training is unfinished, step %d of %d", run_folder, reached, config.train.steps)
     began = time.perf_counter()
     records: list[Record] = []
     curve: list[CurvePoint] = []

@@ -87,7 +87,8 @@ def _read_torch(path: Path) -> Any:
         code = _CODE.search(str(error))
         if code:
             raise ConversionError(_wants_code(path, next(filter(None, code.groups())))) from error
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch's own text advises to run the file's code, which is no remedy for a file that is none of its files.
+        reason = type(error).__name__
         raise ConversionError(f"{path} is no checkpoint that torch.save wrote ({reason}); download it again") from error
 
 

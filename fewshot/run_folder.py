@@ -98,9 +98,24 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
     """The config of a run folder with `key=value` overrides. Raises ConfigError when it is none."""
     stored = folder / CONFIG
     if not stored.is_file():
-        why = f"is no run folder: it holds no {CONFIG}" if folder.is_dir() else "does not exist"
+        why = f"is no run folder: it holds no {CONFIG}"
+        if not folder.is_dir():
+            why = "is a file, no run folder" if folder.exists() else "does not exist"
         raise ConfigError(f"{folder} {why}. Name a folder such as runs/demo, or train first: python run.py train EXP")
     return load_config(stored, overrides)
+
+
+def refuse_retraining(stored: ExperimentConfig, config: ExperimentConfig) -> None:
+    """ConfigError where `config`, of an evaluation, changes what only a training reads: it would have no effect."""
+    sections = ("seed", "initial_weights", "episodes", "train")
+    before, now = ({name: training_values(c)[name] for name in sections} for c in (stored, config))
+    differences = config_differences(before, now, free={("episodes", "small_classes")})
+    if differences:
+        listed = "; ".join(f"{key} was {old!r} and is now {new!r}" for key, old, new in differences)
+        raise ConfigError(
+            f"The run is trained, and an evaluation does not read this any more: {listed}. Leave it out, or train "
+            "again under another name."
+        )
 
 
 def training_values(config: ExperimentConfig) -> dict[str, Any]:

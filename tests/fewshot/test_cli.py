@@ -27,8 +27,9 @@ TINY = ("size=48", "frames=2", "videos_per_class=2")
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    """A working folder with an experiment `small.yaml` whose data is not there."""
+    """A working folder with an experiment `small.yaml` whose data is not there, and a part of one."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "part.yaml").write_text("learner: {name: conditioning}\n")
     (tmp_path / "small.yaml").write_text("name: small\ndata: {root: absent}\n")
     return "small.yaml"
 
@@ -89,6 +90,38 @@ def test_a_wrong_command_line_ends_with_exit_code_2(words, capsys, experiment):
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words", [("bench", "--frames", "0"), ("episodes", "small.yaml", "--show", "-2")], ids=" ".join
+)
+def test_numbers_of_things_are_at_least_1(experiment, capsys, words):
+    with pytest.raises(SystemExit, match="2"):
+        call(*words)
+    assert "is not at least 1" in capsys.readouterr().err
+
+
+def test_a_list_with_a_wrong_item_has_one_fault(experiment, capsys):
+    assert call("config", experiment, "evaluate.shots=[100]") == 2
+    assert "has one fault" in capsys.readouterr().err
+
+
+def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "fewshot.bench", None)
+    with pytest.raises(ModuleNotFoundError):
+        call("bench")
+    monkeypatch.delitem(sys.modules, "fewshot.bench")
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert call("bench") == 2
+    assert "The package cv2 is missing. Run `make install`" in capsys.readouterr().err
+
+
+def test_what_only_a_training_reads_is_refused_in_an_evaluation(experiment, capsys):
+    open_run(load_config(experiment), Path("run"))
+    assert call("evaluate", "run", "train.learning_rate=0.5", "seed=3") == 2
+    message = capsys.readouterr().err
+    assert "train.learning_rate was 0.001 and is now 0.5" in message
+    assert "seed was 0 and is now 3" in message
+
+
 def test_without_a_command_all_commands_are_listed(capsys):
     assert call() == 2
     shown = capsys.readouterr().err
@@ -140,6 +173,9 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("ablate", "small.yaml"), ("small.yaml is an experiment", "run.py run small.yaml")),
         (("evaluate", "nowhere"), ("nowhere does not exist",)),
         (("evaluate", "."), ("is no run folder",)),
+        (("evaluate", "small.yaml"), ("small.yaml is a file, no run folder",)),
+        (("config", "small.yaml", "evaluate.support_videos=1"), ("evaluate (override 'evaluate.support_videos=1')",)),
+        (("config", "part.yaml"), ("part.yaml is a part of an experiment", "`extends`")),
         (("data", "glyphs", "out", "sede=1"), ("'sede'", "'seed'")),
         (("data", "glyphs", "small.yaml"), ("small.yaml",)),
         (("data", "check", "nowhere"), ("nowhere",)),

@@ -103,7 +103,7 @@ def test_fewer_support_videos_than_shots_are_refused(experiment: Path) -> None:
 def test_results_may_go_to_a_folder_of_their_own(
     trained: Path, experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = load_tiny(experiment, *ONE_ROW, "evaluate.max_queries_per_class=1", "train.steps=1")
+    config = load_tiny(experiment, *ONE_ROW, "evaluate.max_queries_per_class=1", "train.steps=2")
     run, out = tmp_path / "run", tmp_path / "results"
     shutil.copytree(trained, run)
     (run / "config.yaml").write_text(to_yaml(config))
@@ -112,7 +112,9 @@ def test_results_may_go_to_a_folder_of_their_own(
 
     assert main(["evaluate", str(run), "evaluate.seeds=[4]", "--out", str(out)]) == 0
 
-    assert f"other support clips or queries than in {run / 'tasks.json'}" in capsys.readouterr().err
+    warnings = capsys.readouterr().err
+    assert f"other support clips or queries than in {run / 'tasks.json'}" in warnings
+    assert "its training is unfinished, step 1 of 2" in warnings
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert {record.seed for record in read_records(out / "records.csv")} == {4}
     assert load_config(out / "config.yaml").evaluate.seeds == (4,)
