@@ -31,7 +31,10 @@ SMALL = [
 
 
 def printed_commands() -> list[str]:
-    return re.findall(r"`(python run\.py [^`]+)`", README)
+    """Those in the text and those in blocks, where N stands for a group."""
+    in_text = re.findall(r"`(python run\.py [^`]+)`", README)
+    in_blocks = re.findall(r"^    (python run\.py .+)$", README, re.MULTILINE)
+    return in_text + [re.sub(r"\bN\b", "2", command) for command in in_blocks]
 
 
 @pytest.fixture(scope="module")
