@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from episodes.errors import CheckpointError, ConfigError, UserError
+from episodes.errors import CheckpointError, ConfigError, SamplingError, UserError
 from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
@@ -299,9 +299,10 @@ def _warn_of_other_tasks(config: ExperimentConfig, run: Path) -> None:
 
     known = run / "tasks.json"
     evaluated = open_evaluation_set(config)  # an impossible evaluation is refused here, before a folder is made
-    if not known.is_file():
+    try:
+        tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
+    except SamplingError:  # absent, or damaged and about to be written anew
         return
-    tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
     if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
         log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
 

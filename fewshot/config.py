@@ -277,7 +277,7 @@ class EvaluateConfig(Section):
     @property
     def largest_shots(self) -> int:
         """The most support clips that a row of the table asks for."""
-        return max(*self.shots, *(self.control_shots if self.controls else ()), 1)
+        return max((*self.shots, *(self.control_shots if self.controls else ())))
 
     @model_validator(mode="after")
     def _support_videos_are_enough(self) -> EvaluateConfig:

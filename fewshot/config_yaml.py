@@ -56,10 +56,7 @@ class Document:
     places: dict[Key, str] = field(default_factory=dict)
 
     def place(self, key: Key) -> str:
-        """Where the key was set, or what lies in it, or its nearest parent that has a place; empty for a default."""
-        inside = [place for known, place in self.places.items() if known[: len(key)] == key]
-        if key and key not in self.places and inside:
-            return inside[0]
+        """Where the key was set, or its nearest parent that has a place; empty for a default."""
         while key and key not in self.places:
             key = key[:-1]
         return self.places.get(key, "")
