@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import errno
 import json
-import logging
 import os
 import sys
 import threading
@@ -18,14 +17,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from episodes.errors import CheckpointError, ConfigError, SamplingError, UserError
+from episodes.errors import ConfigError, UserError
 from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config import DataConfig, ExperimentConfig
-
-log = logging.getLogger(__name__)
 
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
@@ -104,10 +101,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     folder: Path = options.out or options.run
     config = read_run(options.run, options.overrides)
     refuse_retraining(read_run(options.run, []), config)
+    from fewshot.evaluation import required_checkpoint
+    from fewshot.evaluation_set import open_evaluation_set, warn_if_unpaired
+
     _start_logging()
-    _checkpoint(config, options.run)
+    required_checkpoint(options.run, config)
     _write_data_if_absent(config.data)
-    _warn_of_other_tasks(config, options.run)
+    # An impossible evaluation is refused here, before a folder is made.
+    warn_if_unpaired(open_evaluation_set(config), options.run / "tasks.json")
     if folder.resolve() != options.run.resolve():
         show_training(config, folder, options.run)
     _evaluate_in(config, folder, again=True)
@@ -271,40 +272,15 @@ def _train_in(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.evaluation import evaluate_run
+    from fewshot.evaluation import evaluate_run, required_checkpoint
     from fewshot.report import write_report
     from fewshot.run_folder import is_evaluated, mark_evaluated
 
-    checkpoint = _checkpoint(config, folder)
+    checkpoint = required_checkpoint(folder, config)
     if again or not is_evaluated(folder, config, checkpoint.name):
         evaluate_run(folder, config)
         write_report(folder)
         mark_evaluated(folder, config, checkpoint.name)
-
-
-def _checkpoint(config: ExperimentConfig, folder: Path) -> Path:
-    from fewshot.evaluation import chosen_checkpoint
-
-    checkpoint = chosen_checkpoint(folder, config)
-    if checkpoint is None:
-        command = f"{PROGRAM} train {folder / 'config.yaml'} --out {folder}"
-        raise CheckpointError(f"{folder} holds no checkpoint yet. Train first: {command}")
-    return checkpoint
-
-
-def _warn_of_other_tasks(config: ExperimentConfig, run: Path) -> None:
-    """Results on other support clips or queries than those that lie in the run are not to be compared with them."""
-    from episodes.task_file import read_task_file
-    from fewshot.evaluation_set import open_evaluation_set
-
-    known = run / "tasks.json"
-    evaluated = open_evaluation_set(config)  # an impossible evaluation is refused here, before a folder is made
-    try:
-        tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
-    except SamplingError:  # absent, or damaged and about to be written anew
-        return
-    if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
-        log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
 
 
 def _write_data_if_absent(data: DataConfig) -> None:

@@ -348,13 +348,13 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentCo
     document = load_document(Path(path))
     if "base" in document.values:
         raise ConfigError(f"{path} is an ablation, not an experiment. To run it: python run.py ablate {path}")
+    for text in overrides:
+        document = merge(document, parse_override(text))
     if not document.values.keys() & {"name", "data"} and document.values.keys() <= ExperimentConfig.model_fields.keys():
         raise ConfigError(
             f"{path} is a part of an experiment (it has no name and no data): name it in `extends` of one, as "
             "experiments/demo.yaml does"
         )
-    for text in overrides:
-        document = merge(document, parse_override(text))
     return check_section(ExperimentConfig, document, str(path))
 
 

@@ -18,6 +18,7 @@ import yaml
 from episodes.errors import ConfigError
 
 Key = tuple[str, ...]
+_OVERRIDE = "override "  # begins the place of a value that an override set
 _MAX_DEPTH = 32
 _MAX_BYTES = 1_000_000
 _HINT = "Name a YAML file, such as experiments/demo.yaml."
@@ -64,7 +65,7 @@ class Document:
     def overrides(self, key: Key) -> list[str]:
         """The overrides that set the key, or something in it."""
         inside = [place for known, place in self.places.items() if known[: len(key)] == key]
-        return list(dict.fromkeys(place for place in inside if place.startswith("override")))
+        return list(dict.fromkeys(place for place in inside if place.startswith(_OVERRIDE)))
 
 
 def load_document(path: Path) -> Document:
@@ -100,13 +101,14 @@ def parse_override(text: str) -> Document:
     key = tuple(name.strip().split("."))
     if not equals or not all(re.fullmatch(r"[A-Za-z_][\w-]*", part) for part in key):
         raise ConfigError(f"Override {text!r} is not key=value. Write train.steps=100, or evaluate.shots=[1,5].")
+    place = f"{_OVERRIDE}{text!r}"
     places: dict[Key, str] = {}
-    parsed = _parse(value, f"override {text!r}", places)
-    shifted = {key + inner: f"override {text!r}" for inner in places}
+    parsed = _parse(value, place, places)
+    shifted = dict.fromkeys((key + inner for inner in places), place)
     values: Any = parsed
     for part in reversed(key):
         values = {part: values}
-    return Document(values, {**shifted, key: f"override {text!r}"})
+    return Document(values, {**shifted, key: place})
 
 
 def merge(base: Document, over: Document) -> Document:

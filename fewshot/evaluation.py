@@ -24,6 +24,7 @@ from fewshot.evaluator import Evaluator
 from fewshot.features import FeatureStore
 from fewshot.interruption import children_shielded
 from fewshot.records import Record, write_records, write_whole
+from fewshot.run_folder import CONFIG
 from fewshot.runlog import log_evaluation
 from fewshot.setup_run import build_network, cached_features
 from fewshot.summary import summarise, write_summary
@@ -42,9 +43,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         torch.set_num_threads(config.train.threads)
     evaluated = open_evaluation_set(config)
     tasks = evaluated.tasks
-    checkpoint = chosen_checkpoint(run_folder, config)
-    if checkpoint is None:
-        raise CheckpointError(f"{run_folder} holds no checkpoint: train it first with `run.py train`")
+    checkpoint = required_checkpoint(run_folder, config)
     root, group = evaluated.catalog.root, config.data.group
     log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
     evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
@@ -91,6 +90,15 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
 def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
     """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
     return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
+
+
+def required_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path:
+    """`chosen_checkpoint`; CheckpointError where there is none yet."""
+    checkpoint = chosen_checkpoint(run_folder, config)
+    if checkpoint is None:
+        command = f"python run.py train {run_folder / CONFIG} --out {run_folder}"
+        raise CheckpointError(f"{run_folder} holds no checkpoint yet. Train first: {command}")
+    return checkpoint
 
 
 def _open_evaluator(

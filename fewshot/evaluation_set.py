@@ -12,7 +12,7 @@ from episodes.catalog import VideoCatalog
 from episodes.class_names import split_by_name
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
-from episodes.task_file import read_tasks
+from episodes.task_file import read_task_file, read_tasks
 from fewshot.config import ExperimentConfig, TransferConfig
 from fewshot.setup_run import open_benchmark, open_catalog
 
@@ -52,6 +52,16 @@ def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
         "evaluated": list(dict.fromkeys(task.category for task in tasks)),
     }
     return EvaluationSet(catalog, tasks, {"benchmark": catalog.name, "transfer": relation})
+
+
+def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:
+    """Results on other support clips or queries than those of the file `known` are not to be compared with its own."""
+    try:
+        tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
+    except SamplingError:  # absent, or damaged and about to be written anew
+        return
+    if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
+        log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
 
 
 def _tasks(

@@ -166,8 +166,7 @@ class _Page:
 
     def note(self, text: str) -> None:
         self._bottom += _GAP
-        self._texts.append(_Text(text, (_MARGIN + _LABEL, self._bottom), _font(12), _FAINT, "la"))
-        self._bottom += 18
+        self._lines(text, _font(12), _MARGIN + _LABEL, 18, _FAINT)
 
     def row(self, label: str, tiles: Sequence[Picture], captions: Sequence[str] | None = None) -> None:
         height = tiles[0].shape[0]
@@ -192,8 +191,15 @@ class _Page:
             draw.text(item.at, item.text, font=item.font, fill=item.colour, anchor=item.anchor)
         return np.asarray(page, dtype=np.uint8)
 
-    def _lines(self, text: str, font: ImageFont.FreeTypeFont, left: int, height: int) -> None:
+    def _lines(
+        self,
+        text: str,
+        font: ImageFont.FreeTypeFont,
+        left: int,
+        height: int,
+        colour: tuple[int, int, int] = _INK,
+    ) -> None:
         for line in textwrap.wrap(text, _WRAP) or [""]:
-            self._texts.append(_Text(line, (left, self._bottom), font, _INK, "la"))
+            self._texts.append(_Text(line, (left, self._bottom), font, colour, "la"))
             self._right = max(self._right, left + int(font.getlength(line)) + 1)
             self._bottom += height

@@ -38,9 +38,8 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
         differences = config_differences(training_values(load_config(stored)), training_values(config))
         if differences:
-            listed = "; ".join(f"{key} was {before!r} and is now {now!r}" for key, before, now in differences)
             raise ConfigError(
-                f"{folder} holds a run of other values: {listed}. "
+                f"{folder} holds a run of other values: {_listed(differences)}. "
                 "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
             )
     _refuse_foreign(folder)
@@ -108,14 +107,18 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
 def refuse_retraining(stored: ExperimentConfig, config: ExperimentConfig) -> None:
     """ConfigError where `config`, of an evaluation, changes what only a training reads: it would have no effect."""
     sections = ("seed", "initial_weights", "episodes", "train")
-    before, now = ({name: training_values(c)[name] for name in sections} for c in (stored, config))
+    values = map(training_values, (stored, config))
+    before, now = ({name: found[name] for name in sections} for found in values)
     differences = config_differences(before, now, free={("episodes", "small_classes")})
     if differences:
-        listed = "; ".join(f"{key} was {old!r} and is now {new!r}" for key, old, new in differences)
         raise ConfigError(
-            f"The run is trained, and an evaluation does not read this any more: {listed}. Leave it out, or train "
-            "again under another name."
+            f"The run is trained, and an evaluation does not read this any more: {_listed(differences)}. Leave it out, "
+            "or train again under another name."
         )
+
+
+def _listed(differences: list[tuple[str, Any, Any]]) -> str:
+    return "; ".join(f"{key} was {before!r} and is now {now!r}" for key, before, now in differences)
 
 
 def training_values(config: ExperimentConfig) -> dict[str, Any]:

@@ -66,10 +66,10 @@ class AdaptingLearner(Learner):
 
     @torch.no_grad()
     def adapt(self, support: ClipBatch) -> Predictor:
+        encoded = self._encode(support)
         if not self.takes_steps(len(support)):
-            self.network.eval()
-            return self._predictor({}, self.network.trunk(support))
-        encoded, seen, held_out = self._open(support)
+            return self._predictor({}, encoded)
+        seen, held_out = self._parts(support, encoded)
         chosen, lowest = Weights(), float("inf")
         for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):
             if held_out is None:
@@ -82,17 +82,20 @@ class AdaptingLearner(Learner):
 
     @torch.no_grad()
     def snapshots(self, support: ClipBatch, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
-        encoded, seen, _ = self._open(support)
+        encoded = self._encode(support)
+        seen, _ = self._parts(support, encoded)
         for step, weights in zip(range(max(steps) + 1), self.descend(seen), strict=False):
             if step in steps:
                 yield step, self._predictor(weights, encoded)
 
-    def _open(self, support: ClipBatch) -> tuple[Encoded, SupportTask, SupportTask | None]:
-        """The encoded support, the part that the steps see, and the part that they do not (None without early_stop)."""
+    def _encode(self, support: ClipBatch) -> Encoded:
         self.network.eval()
-        encoded = self.network.trunk(support)
+        return self.network.trunk(support)
+
+    def _parts(self, support: ClipBatch, encoded: Encoded) -> tuple[SupportTask, SupportTask | None]:
+        """The part of the support that the steps see, and the part that they do not (None without early_stop)."""
         task = SupportTask(support, encoded, self.network.config.loss)
-        return (encoded, *task.hold_out()) if self.inner.early_stop else (encoded, task, None)
+        return task.hold_out() if self.inner.early_stop else (task, None)
 
     def _predictor(self, weights: Weights, encoded: Encoded) -> Predictor:
         head = copy.deepcopy(self.network.head).requires_grad_(False)

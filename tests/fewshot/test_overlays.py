@@ -89,6 +89,12 @@ def test_one_frame_portrait_pictures_and_endless_sentences_have_a_page() -> None
     assert page.shape[1] < 1500
 
 
+def test_nothing_is_cut_off_at_the_edge_of_a_narrow_page() -> None:
+    clip = _clip(frames=1, width=24)
+    page = draw_overlay([clip], clip, clip.masks, title="t")
+    assert (page[:, -8:] == 255).all()
+
+
 def test_a_clip_of_a_batch_loses_its_padding() -> None:
     frames = torch.randint(0, 255, (2, 3, 3, 64, 96), dtype=torch.uint8)
 
