@@ -14,7 +14,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["episodes*", "models*", "fewshot*"]),
-    package_data={"fewshot.reporting": ["*.jinja"]},
+    package_data={"fewshot.results.page": ["*.jinja"]},
     install_requires=[
         "accelerate>=1.0",
         "einops>=0.7",

@@ -22,7 +22,7 @@ from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config import DataConfig, ExperimentConfig
+    from fewshot.config.experiment import DataConfig, ExperimentConfig
 
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    from fewshot.evaluation_set import open_evaluation_set
-    from fewshot.run_folder import started_run
+    from fewshot.evaluation.tasks import open_evaluation_set
+    from fewshot.runs.run_folder import started_run
 
     with started_run(config, folder):
         _write_data_if_absent(config.data)
@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    from fewshot.run_folder import started_run
+    from fewshot.runs.run_folder import started_run
 
     with started_run(config, folder):
         _write_data_if_absent(config.data)
@@ -96,13 +96,13 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fewshot.run_folder import read_run, refuse_retraining, show_training
+    from fewshot.runs.run_folder import read_run, refuse_retraining, show_training
 
     folder: Path = options.out or options.run
     config = read_run(options.run, options.overrides)
     refuse_retraining(read_run(options.run, []), config)
-    from fewshot.evaluation import required_checkpoint
-    from fewshot.evaluation_set import open_evaluation_set, warn_if_unpaired
+    from fewshot.evaluation.evaluate import required_checkpoint
+    from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
 
     _start_logging()
     required_checkpoint(options.run, config)
@@ -117,7 +117,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from fewshot.compare import comparison_table
+    from fewshot.results.compare import comparison_table
 
     chosen = {name: getattr(options, name) for name in ("method_a", "method_b", "shots", "scoring")}
     print(comparison_table(options.run_a, options.run_b, **chosen))
@@ -125,9 +125,9 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _groups(options: argparse.Namespace) -> int:
-    from fewshot.groups import groups_table
-    from fewshot.records import write_whole
-    from fewshot.tables import markdown_table, text_table
+    from fewshot.results.groups import groups_table
+    from fewshot.results.records import write_whole
+    from fewshot.results.tables import markdown_table, text_table
 
     print(groups_table(options.runs, text_table))
     if options.out:
@@ -136,7 +136,7 @@ def _groups(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from fewshot.reporting.report import build_page, write_page
+    from fewshot.results.page.report import build_page, write_page
 
     page = build_page(options.runs)
     write_page(page, html=options.out, markdown=options.markdown, latex=options.latex)
@@ -164,8 +164,8 @@ def _ablate(options: argparse.Namespace) -> int:
 
 
 def _features(options: argparse.Namespace) -> int:
-    from fewshot.config import load_config
-    from fewshot.setup_run import fill_cache
+    from fewshot.config.experiment import load_config
+    from fewshot.runs.build import fill_cache
 
     config = load_config(options.experiment, options.overrides)
     _start_logging()
@@ -177,8 +177,8 @@ def _features(options: argparse.Namespace) -> int:
 
 def _data_glyphs(options: argparse.Namespace) -> int:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config import check_section
-    from fewshot.config_yaml import Document, merge, parse_override
+    from fewshot.config.document import Document, merge, parse_override
+    from fewshot.config.experiment import check_section
 
     document = Document({}, {})
     for text in options.overrides:
@@ -200,9 +200,9 @@ def _data_check(options: argparse.Namespace) -> int:
 
 def _episodes(options: argparse.Namespace) -> int:
     from episodes.sampling import manifest, manifest_hash
-    from fewshot.config import load_config
-    from fewshot.setup_run import open_catalog
-    from fewshot.trainer import build_sampler
+    from fewshot.config.experiment import load_config
+    from fewshot.runs.build import open_catalog
+    from fewshot.training.trainer import build_sampler
 
     config = load_config(options.experiment, options.overrides)
     _start_logging()
@@ -216,22 +216,22 @@ def _episodes(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from fewshot.bench import compare_metrics
+    from fewshot.results.bench import compare_metrics
 
     print(compare_metrics(options.frames))
     return 0
 
 
 def _config(options: argparse.Namespace) -> int:
-    from fewshot.config import load_config, to_yaml
+    from fewshot.config.experiment import load_config, to_yaml
 
     print(to_yaml(load_config(options.experiment, options.overrides)), end="")
     return 0
 
 
 def _convert(options: argparse.Namespace) -> int:
-    from fewshot.config import load_config
-    from fewshot.conversion import MODEL, convert, table
+    from fewshot.config.experiment import load_config
+    from fewshot.published.conversion import MODEL, convert, table
 
     if options.experiment is None and options.overrides:
         raise ConfigError(f"{' '.join(options.overrides)} changes an experiment; name it with --experiment EXP.")
@@ -245,7 +245,7 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from fewshot.export import export, table
+    from fewshot.published.export import export, table
 
     _start_logging()
     print(table(export(options.source, options.out)))
@@ -256,7 +256,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Path]:
-    from fewshot.config import load_config
+    from fewshot.config.experiment import load_config
 
     config = load_config(options.experiment, options.overrides)
     folder: Path = options.out or Path("runs") / config.name
@@ -266,15 +266,15 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
 
 
 def _train_in(config: ExperimentConfig, folder: Path) -> Path:
-    from fewshot.trainer import train
+    from fewshot.training.trainer import train
 
     return train(config, folder)
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.evaluation import evaluate_run, required_checkpoint
-    from fewshot.report import write_report
-    from fewshot.run_folder import is_evaluated, mark_evaluated
+    from fewshot.evaluation.evaluate import evaluate_run, required_checkpoint
+    from fewshot.results.run_report import write_report
+    from fewshot.runs.run_folder import is_evaluated, mark_evaluated
 
     checkpoint = required_checkpoint(folder, config)
     if again or not is_evaluated(folder, config, checkpoint.name):
@@ -291,7 +291,7 @@ def _write_data_if_absent(data: DataConfig) -> None:
 
 def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
     from episodes.glyphs import write_glyphs
-    from fewshot.progress import Progress
+    from fewshot.runs.progress import Progress
 
     with contextlib.ExitStack() as stack:
         shown: list[Progress] = []
@@ -305,7 +305,7 @@ def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
 
 
 def _print_results(folder: Path) -> None:
-    from fewshot.report import results_table
+    from fewshot.results.run_report import results_table
 
     print(results_table(folder))
     for name, meaning in (
@@ -322,7 +322,7 @@ def _print_results(folder: Path) -> None:
 
 
 def _start_logging() -> None:
-    from fewshot.progress import start_logging
+    from fewshot.runs.progress import start_logging
 
     start_logging()
 

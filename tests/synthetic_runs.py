@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot.config_yaml import dump
-from fewshot.gallery import DrawnQuery, write_index
-from fewshot.overlays import ClipPicture, draw_overlay, write_overlay
-from fewshot.records import Item, Record, write_records
-from fewshot.summary import summarise, write_summary
+from fewshot.config.document import dump
+from fewshot.results.gallery import DrawnQuery, write_index
+from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
+from fewshot.results.records import Item, Record, write_records
+from fewshot.results.summary import summarise, write_summary
 
 CLASSES = ("anchor", "crown", "umbrella")
 LEVELS = {  # method, shots, control -> mean J

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fewshot import checkpoint, cli
-from fewshot.checkpoint import latest, read_state
+from fewshot import cli
+from fewshot.runs import checkpoint
+from fewshot.runs.checkpoint import latest, read_state
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 from tests.tiny_benchmark import write_tiny_benchmark
 from tests.tiny_runs import TinySet, assert_same_bits, stored, write_experiment

@@ -6,19 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fewshot.checkpoint import best, latest, read_state
-from fewshot.config import load_config
-from fewshot.records import read_records
+from fewshot.config.experiment import load_config
+from fewshot.results.records import read_records
+from fewshot.runs.checkpoint import best, latest, read_state
+from tests.paths import ROOT
 from tests.tiny_runs import TINY_MODEL, assert_same_bits, metrics, stored
 
-ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "experiments" / "demo.yaml"
 KILLS = int(os.environ.get("FEWSHOT_KILLS", "3"))
 STEPS = 30
@@ -173,7 +172,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import fewshot.trainer
+import fewshot.training.trainer
 from fewshot.cli import main
 
 experiment, folder, tries, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -1,14 +1,12 @@
 """Every YAML of the project: experiments and cells load and resolve to themselves, parts are used."""
 
-from pathlib import Path
-
 import pytest
 
 from fewshot.ablation.cells import load_ablation
-from fewshot.config import load_config, to_yaml
-from fewshot.config_yaml import load_document
+from fewshot.config.document import load_document
+from fewshot.config.experiment import load_config, to_yaml
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 ABLATIONS = sorted((ROOT / "experiments" / "ablations").glob("*.yaml"))
 PARTS = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.paths import ROOT
+
 PACKAGES = ("episodes", "models", "fewshot")
 ALLOWED = {"episodes": {"episodes"}, "models": {"models", "episodes"}, "fewshot": {"fewshot", "models", "episodes"}}
 # What `models` may know of `episodes`: the typed batch, and the errors that the command line understands.

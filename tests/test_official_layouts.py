@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,10 +10,9 @@ import pytest
 from episodes.readers.sailvos import SAIL_CLASSES
 from episodes.readers.ytvos import OFFICIAL_CLASSES
 from fewshot.cli import main
+from tests.paths import REAL_CLIPS
 from tests.tiny_benchmark import write_tiny_benchmark
 from tests.tiny_runs import TinySet, write_experiment
-
-REAL = Path(os.environ.get("DAVIS_TINY", Path(__file__).parents[2] / "shared/data/davis-tiny"))
 
 
 @pytest.mark.parametrize(
@@ -43,18 +41,18 @@ def test_a_set_is_checked_trained_on_and_evaluated(
     assert all(0 <= row["JF"] <= 100 for row in rows)
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no real clips at {REAL}; set DAVIS_TINY to their folder")
+@pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason="set DAVIS_TINY to the folder of the real clips")
 def test_real_clips_are_reported_truly_and_evaluated_end_to_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["data", "check", str(REAL), "--json"]) == 1  # classes with one video would stop a training
+    assert main(["data", "check", str(REAL_CLIPS), "--json"]) == 1  # classes with one video would stop a training
     report = json.loads(capsys.readouterr().out)
     kinds = [problem["kind"] for problem in report["problems"]]
     assert kinds.count("video without expressions") == 17
     assert kinds.count("category outside the class list") == 3
     assert report["videos"] == 23
 
-    experiment = write_experiment(tmp_path / "real.yaml", TinySet(REAL, tmp_path / "cache"))
+    experiment = write_experiment(tmp_path / "real.yaml", TinySet(REAL_CLIPS, tmp_path / "cache"))
     values = ["train.steps=2", "data.group=4", "episodes.small_classes=skip", "episodes.validation_videos=0"]
     values += ["train.validate_every=0", "evaluate.shots=[1]"]
     assert main(["run", str(experiment), "--out", str(tmp_path / "run"), *values]) == 0

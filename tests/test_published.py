@@ -12,11 +12,11 @@ import pytest
 
 from episodes.readers.sailvos import SAIL_CLASSES
 from fewshot.cli import main
-from fewshot.config import load_config, plain
-from fewshot.records import read_records
+from fewshot.config.experiment import load_config, plain
+from fewshot.results.records import read_records
+from tests.paths import ROOT
 from tests.tiny_benchmark import write_tiny_benchmark
 
-ROOT = Path(__file__).resolve().parents[1]
 TABLES = (ROOT / "docs/published.md").read_text(encoding="utf-8").split("\n## ")[1:]
 Differences = dict[str, tuple[Any, Any]]
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from fewshot.cli import main
+from tests.paths import ROOT
 from tests.published_weights import published_weights
 from tests.written_runs import write_run
 
-ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 # Laid over what a command says, so that it ends in seconds; which values a command accepts is unchanged.

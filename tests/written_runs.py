@@ -11,9 +11,9 @@ from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
-from fewshot.config import load_config, plain
-from fewshot.records import Item, Record, write_records
-from fewshot.summary import summarise, write_summary
+from fewshot.config.experiment import load_config, plain
+from fewshot.results.records import Item, Record, write_records
+from fewshot.results.summary import summarise, write_summary
 
 FRAMES = ("00000", "00005")
 Score = Callable[[int, int, int], float]  # class, video, seed -> mean J of a clip

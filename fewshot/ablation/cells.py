@@ -11,8 +11,8 @@ from typing import Any
 
 from episodes.errors import ConfigError
 from fewshot.ablation.config import AblationConfig
-from fewshot.config import ExperimentConfig, check_section, plain
-from fewshot.config_yaml import Document, Key, load_document, merge, parse_override
+from fewshot.config.document import Document, Key, load_document, merge, parse_override
+from fewshot.config.experiment import ExperimentConfig, check_section, plain
 
 MANY_CELLS = 64  # more than this is rather a mistake in the grid than meant
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from fewshot.ablation.job import Job
 from fewshot.ablation.schedule import Schedule
-from fewshot.progress import console
-from fewshot.summary import read_summary
+from fewshot.results.summary import read_summary
+from fewshot.runs.progress import console
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # between two looks at the files of running jobs

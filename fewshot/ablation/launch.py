@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fewshot.ablation.job import LOG, Job
-from fewshot.interruption import children_interruptible
+from fewshot.runs.interruption import children_interruptible
 
 _RUN = Path(__file__).resolve().parents[2] / "run.py"
 

@@ -10,8 +10,8 @@ from typing import Any
 from fewshot.ablation.cells import Cell
 from fewshot.ablation.config import SHARED
 from fewshot.ablation.job import Job
-from fewshot.config import ExperimentConfig, plain
-from fewshot.run_folder import training_values
+from fewshot.config.experiment import ExperimentConfig, plain
+from fewshot.runs.run_folder import training_values
 
 
 def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:

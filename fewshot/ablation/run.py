@@ -20,11 +20,11 @@ from fewshot.ablation.plot import draw_plot
 from fewshot.ablation.schedule import Schedule
 from fewshot.ablation.submit import SubmititLauncher
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
-from fewshot.config import to_yaml
-from fewshot.evaluation_set import open_evaluation_set
-from fewshot.records import write_whole
-from fewshot.setup_run import open_catalog
-from fewshot.trainer import build_sampler
+from fewshot.config.experiment import to_yaml
+from fewshot.evaluation.tasks import open_evaluation_set
+from fewshot.results.records import write_whole
+from fewshot.runs.build import open_catalog
+from fewshot.training.trainer import build_sampler
 
 log = logging.getLogger(__name__)
 _MARK = "ablation.yaml"  # says that a folder is an ablation's

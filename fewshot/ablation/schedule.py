@@ -9,7 +9,7 @@ from typing import Literal
 
 from fewshot.ablation.job import LOG, Job
 from fewshot.ablation.launch import Launcher, Running
-from fewshot.interruption import uninterrupted
+from fewshot.runs.interruption import uninterrupted
 
 log = logging.getLogger(__name__)
 State = Literal["waiting", "running", "done", "failed", "blocked"]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fewshot.ablation.cells import Cell
-from fewshot.records import Record, read_records, write_whole
-from fewshot.statistics import Difference, paired_difference
-from fewshot.summary import Key, SummaryRow, read_summary, split
-from fewshot.tables import interval, markdown_table, points, signed
+from fewshot.results.records import Record, read_records, write_whole
+from fewshot.results.statistics import Difference, paired_difference
+from fewshot.results.summary import Key, SummaryRow, read_summary, split
+from fewshot.results.tables import interval, markdown_table, points, signed
 
 # Controls by the heads of their columns; each is the J&F that is left.
 CONTROLS = {"wrong class": "support_wrong_class", "no mask": "support_none", "wrong text": "text_wrong_object"}

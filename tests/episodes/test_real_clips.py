@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from episodes.catalog import VideoCatalog
@@ -14,14 +11,16 @@ from episodes.errors import SamplingError
 from episodes.evaluation_tasks import evaluation_tasks
 from episodes.readers.ytvos import OFFICIAL_CLASSES, read_ytvos
 from episodes.sampling import EpisodeSampler
+from tests.paths import REAL_CLIPS
 
-ROOT = Path(os.environ.get("DAVIS_TINY", Path(__file__).parents[3] / "shared/data/davis-tiny"))
-pytestmark = pytest.mark.skipif(not ROOT.is_dir(), reason=f"no real clips at {ROOT}; set DAVIS_TINY to their folder")
+pytestmark = pytest.mark.skipif(
+    not REAL_CLIPS.is_dir(), reason=f"no real clips at {REAL_CLIPS}; set DAVIS_TINY to their folder"
+)
 
 
 @pytest.fixture(scope="module")
 def real() -> VideoCatalog:
-    return read_ytvos(ROOT)
+    return read_ytvos(REAL_CLIPS)
 
 
 def test_what_occurs_in_the_wild_is_tolerated_and_reported(real: VideoCatalog) -> None:
@@ -34,7 +33,7 @@ def test_what_occurs_in_the_wild_is_tolerated_and_reported(real: VideoCatalog) -
 
 
 def test_every_file_is_sound() -> None:
-    kinds = {problem.kind for problem in check_benchmark(ROOT).problems}
+    kinds = {problem.kind for problem in check_benchmark(REAL_CLIPS).problems}
     assert kinds == {
         "video without expressions",
         "category outside the class list",

@@ -15,6 +15,7 @@ from episodes.catalog import GROUPS, VideoCatalog
 from episodes.errors import SamplingError
 from episodes.sampling import EpisodeSampler, held_out_videos, manifest, manifest_hash, rank_slice
 from episodes.types import EpisodeSpec
+from tests.paths import ROOT
 
 COUNT = 60
 
@@ -71,7 +72,7 @@ def test_two_processes_with_other_hash_seeds_draw_the_same_list(tiny_root: Path,
     )
     parts = []
     for rank, hash_seed in enumerate(("1", "4711")):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", program, str(tiny_root), str(rank)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         parts += json.loads(done.stdout)

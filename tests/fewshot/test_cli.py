@@ -13,10 +13,10 @@ import pytest
 
 from episodes.errors import CheckpointError, ReadError
 from fewshot import cli
-from fewshot.config import load_config
-from fewshot.run_folder import is_evaluated, mark_evaluated, open_run
+from fewshot.config.experiment import load_config
+from fewshot.runs.run_folder import is_evaluated, mark_evaluated, open_run
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
     *(("convert",), ("export",), ("bench",)),
@@ -105,10 +105,10 @@ def test_a_list_with_a_wrong_item_has_one_fault(experiment, capsys):
 
 
 def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "fewshot.bench", None)
+    monkeypatch.setitem(sys.modules, "fewshot.results.bench", None)
     with pytest.raises(ModuleNotFoundError):
         call("bench")
-    monkeypatch.delitem(sys.modules, "fewshot.bench")
+    monkeypatch.delitem(sys.modules, "fewshot.results.bench")
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert call("bench") == 2
     assert "The package cv2 is missing. Run `make install`" in capsys.readouterr().err
@@ -142,14 +142,16 @@ def test_config_prints_an_experiment_that_resolves_to_itself(experiment, capsys)
 
 def test_overrides_may_stand_behind_options(experiment, monkeypatch):
     seen = []
-    monkeypatch.setattr("fewshot.trainer.train", lambda config, folder: seen.append((config.seed, folder)) or folder)
+    monkeypatch.setattr(
+        "fewshot.training.trainer.train", lambda config, folder: seen.append((config.seed, folder)) or folder
+    )
     assert call("train", experiment, "--out", "there", "seed=4") == 0
     assert call("train", experiment, "seed=5") == 0
     assert seen == [(4, Path("there")), (5, Path("runs/small"))]
 
 
 def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(experiment, monkeypatch):
-    monkeypatch.setattr("fewshot.trainer.train", lambda config, folder: folder)
+    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder: folder)
     assert call("train", experiment, "seed=4") == 0
     assert call("train", "runs/small/config.yaml") == 0
     assert load_config("runs/small/config.yaml") == load_config(experiment, ["seed=4"])
@@ -209,7 +211,7 @@ def test_an_error_in_training_becomes_its_exit_code(experiment, monkeypatch, cap
     def fail(config, folder):
         raise error
 
-    monkeypatch.setattr("fewshot.trainer.train", fail)
+    monkeypatch.setattr("fewshot.training.trainer.train", fail)
     assert call("train", experiment) == code
     message = capsys.readouterr().err
     assert words in message
@@ -220,7 +222,7 @@ def test_a_mistake_of_ours_is_not_hidden(experiment, monkeypatch):
     def fail(config, folder):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("fewshot.trainer.train", fail)
+    monkeypatch.setattr("fewshot.training.trainer.train", fail)
     with pytest.raises(ZeroDivisionError):
         call("train", experiment)
 
@@ -267,7 +269,7 @@ def test_data_check_ends_with_1_when_something_would_stop_training(tmp_path, mon
 
 
 def test_a_run_folder_is_taken_up_by_the_same_training_only(experiment, monkeypatch, capsys):
-    monkeypatch.setattr("fewshot.trainer.train", lambda config, folder: folder)
+    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder: folder)
     assert call("train", experiment) == 0
     assert call("train", experiment, "train.steps=7") == 0  # nothing is trained yet that would contradict other values
     assert call("train", experiment) == 0

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch
-from fewshot.config import TrainConfig
-from fewshot.optim import build_optimizer
+from fewshot.config.experiment import TrainConfig
+from fewshot.training.optimizer import build_optimizer
 from models.config import ModelConfig
 from models.network import FewShotRVOS, Trunk
 from models.objective import objective

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -21,12 +20,11 @@ from fewshot.ablation.cells import load_ablation
 from fewshot.ablation.job import LOG, Job
 from fewshot.ablation.launch import LocalLauncher
 from fewshot.ablation.run import AblationError, _claimed, concurrency
-from fewshot.config import load_config
-from fewshot.progress import start_logging
-from fewshot.records import write_whole
+from fewshot.config.experiment import load_config
+from fewshot.results.records import write_whole
+from fewshot.runs.progress import start_logging
+from tests.paths import ROOT
 from tests.tiny_runs import write_experiment
-
-ROOT = Path(__file__).resolve().parents[3]
 
 STUDY = """
 name: study

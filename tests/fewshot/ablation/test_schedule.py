@@ -9,7 +9,7 @@ import pytest
 from fewshot.ablation import schedule as module
 from fewshot.ablation.job import LOG, Job
 from fewshot.ablation.schedule import Schedule
-from fewshot.config import load_config
+from fewshot.config.experiment import load_config
 
 
 @pytest.fixture(autouse=True)

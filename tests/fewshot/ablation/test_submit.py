@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -10,10 +9,9 @@ from episodes.errors import UserError
 from fewshot.ablation.config import SlurmConfig
 from fewshot.ablation.job import LOG, Job
 from fewshot.ablation.submit import SubmititLauncher
-from fewshot.config import load_config
+from fewshot.config.experiment import load_config
+from tests.paths import ROOT
 from tests.tiny_runs import write_experiment
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_missing_submitit_is_named_with_the_way_to_install_it(tmp_path, monkeypatch):

@@ -10,8 +10,8 @@ from PIL import Image
 from fewshot.ablation.cells import Cell, load_ablation
 from fewshot.ablation.plot import _numeric_key, draw_plot
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
-from fewshot.records import Item, Record, write_records
-from fewshot.summary import read_summary, summarise, write_summary
+from fewshot.results.records import Item, Record, write_records
+from fewshot.results.summary import read_summary, summarise, write_summary
 
 LEVELS = {
     **{("cma", 1, None): 0.5, ("cma", 3, None): 0.6, ("cma", 5, None): 0.7},

@@ -1,0 +1,101 @@
+"""Turns pydantic's findings into sentences: which key, where it was set, which value, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from fewshot.config.document import Document, Key
+
+
+def explain(error: ValidationError, model: type[BaseModel], document: Document, source: str) -> str:
+    """One paragraph that names every fault of `document` against `model`."""
+    found = error.errors(include_url=False)
+    # pydantic also counts the items of a list without the faulty ones, and calls that list too short.
+    inner = {fault["loc"][:-1] for fault in found}
+    found = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in inner]
+    faults = [_sentence(dict(fault), model, document) for fault in found]
+    count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    if any(document.overrides(tuple(map(str, fault["loc"]))) for fault in found):
+        source = f"{source} with what the command changes"
+    return f"{source} has {count}: " + " ".join(faults)
+
+
+def key_paths(model: type[BaseModel], prefix: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
+    """Every key path of the config tree below `model`, sections included, with its pydantic field."""
+    for name, field in model.model_fields.items():
+        key = (*prefix, field.alias or name)
+        yield key, field
+        section = _section(field)
+        if section is not None:
+            yield from key_paths(section, key)
+
+
+def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document) -> str:
+    key: Key = tuple(str(part) for part in fault["loc"])
+    fields = dict(key_paths(model))
+    name = ".".join(key)
+    changed = document.overrides(key)  # a rule between several keys is broken by the one that was changed
+    place = ", ".join(changed) or document.place(key)
+    at = f" ({place})" if place else ""
+    if fault["type"] == "extra_forbidden":
+        return f"Unknown key {name!r}{at}; {_advice(key, list(fields))}"
+    if fault["type"] == "missing":
+        return f"The key {name!r} is missing{at}: {_describe(key, fields)}"
+    value = repr(fault["input"])
+    shown = value if len(value) <= 80 else value[:77] + "..."
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
+    if fault["type"] in ("tuple_type", "list_type"):
+        message = f"a list is wanted, such as [{shown.strip(chr(39))}]"
+    given = "" if isinstance(fault["input"], dict) else f" = {shown}"
+    return f"{name or 'The experiment'}{given}{at}: {message}. {_describe(key, fields)}".rstrip()
+
+
+def _advice(key: Key, known: list[Key]) -> str:
+    """The nearest valid key: a sibling of like spelling, else the same word elsewhere, else the likest path."""
+    siblings = [other for other in known if other[:-1] == key[:-1]]
+    words = [other[-1] for other in siblings]
+    near = [(*key[:-1], word) for word in difflib.get_close_matches(key[-1], words, n=1, cutoff=0.75)]
+    near = near or [other for other in known if other[-1] == key[-1]]
+    if near:
+        best = " or ".join(repr(".".join(other)) for other in near)
+    else:
+        pool = [".".join(other) for other in (siblings or known)]
+        best = repr(difflib.get_close_matches(".".join(key), pool, n=1, cutoff=0.0)[0])
+    section = f" of {'.'.join(key[:-1])}" if key[:-1] else ""
+    listed = f" Keys{section}: {', '.join(words)}." if words else ""
+    return f"the nearest valid key is {best}.{listed}"
+
+
+def _describe(key: Key, fields: dict[Key, FieldInfo]) -> str:
+    while key and key not in fields:
+        key = key[:-1]
+    return f"Meaning of {'.'.join(key)}: {fields[key].description}{_limits(fields[key])}" if key else ""
+
+
+def _limits(field: FieldInfo) -> str:
+    """Bounds and default of a plain value, in brackets; they serve as an example."""
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    bounds = [
+        f"{text} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, text in words.items()
+        if hasattr(rule, name)
+    ]
+    default = field.default
+    if isinstance(default, bool | int | float | str):
+        bounds.append(f"default {default}")
+    return f" ({', '.join(bounds)})" if bounds else ""
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    """The config class of a field that is a section, also of an optional one."""
+    for option in (field.annotation, *get_args(field.annotation)):
+        if isinstance(option, type) and issubclass(option, BaseModel):
+            return option
+    return None

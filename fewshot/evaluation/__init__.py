@@ -1,0 +1,1 @@
+"""Evaluation on novel classes: tasks, answers, scores."""

@@ -1,0 +1,152 @@
+"""The evaluation of a run: tasks, their records in this process or in several, and the files that it leaves."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import torch
+
+from episodes.catalog import VideoCatalog
+from episodes.errors import CheckpointError
+from episodes.evaluation_tasks import EvaluationTask
+from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
+from fewshot.config.experiment import ExperimentConfig, plain
+from fewshot.evaluation.evaluator import Evaluator
+from fewshot.evaluation.tasks import open_evaluation_set
+from fewshot.results.adaptation_curve import CURVE, CurvePoint, write_curve
+from fewshot.results.records import Record, write_records, write_whole
+from fewshot.results.summary import summarise, write_summary
+from fewshot.runs.build import build_network, cached_features
+from fewshot.runs.checkpoint import best, latest, load_checkpoint, read_state
+from fewshot.runs.features import FeatureStore
+from fewshot.runs.interruption import children_shielded
+from fewshot.runs.log import log_evaluation
+from fewshot.runs.run_folder import CONFIG
+
+log = logging.getLogger(__name__)
+TaskScores = tuple[list[Record], list[CurvePoint]]
+
+
+def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
+    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json, and
+    adaptation_curve.csv where it asks for curves.
+
+    Returns the path of summary.json.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    evaluated = open_evaluation_set(config)
+    tasks = evaluated.tasks
+    checkpoint = required_checkpoint(run_folder, config)
+    root, group = evaluated.catalog.root, config.data.group
+    log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
+    evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
+    step = int(read_state(checkpoint)["step"])
+    reached = int(read_state(latest(run_folder) or checkpoint)["step"])
+    if reached < config.train.steps:
+        log.warning("%s: its training is unfinished, step %d of %d", run_folder, reached, config.train.steps)
+    began = time.perf_counter()
+    records: list[Record] = []
+    curve: list[CurvePoint] = []
+    several = config.evaluate.workers > 1
+    found = _side_by_side(evaluator, checkpoint, tasks) if several else (_evaluate(evaluator, task) for task in tasks)
+    for number, (of_task, curve_of_task) in enumerate(found, start=1):
+        records += of_task
+        curve += curve_of_task
+        if number % max(1, len(tasks) // 10) == 0:
+            log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
+    write_whole(run_folder / "tasks.json", task_file_text(tasks, evaluated.catalog.name).encode())
+    write_records(run_folder / "records.csv", records)
+    if config.evaluate.curve_steps:
+        write_curve(run_folder / CURVE, curve)
+    else:
+        (run_folder / CURVE).unlink(missing_ok=True)  # of an evaluation before this one
+    log.info("drawing overlays")
+    evaluator.draw(tasks, records, run_folder / "overlays")
+    log.info("computing intervals and writing the report")
+    summary = summarise(
+        records,
+        resamples=config.evaluate.bootstrap_samples,
+        experiment=config.name,
+        checkpoint=checkpoint.name,
+        manifest=manifest_hash(manifest(tasks)),
+        wall_seconds=time.perf_counter() - began,
+        config=plain(config),
+        benchmark_index=evaluated.catalog.index_hash(),
+        **evaluated.facts,
+    )
+    path = run_folder / "summary.json"
+    write_summary(path, summary)
+    log_evaluation(run_folder, step, plain(config), summary)
+    return path
+
+
+def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
+    """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
+    return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
+
+
+def required_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path:
+    """`chosen_checkpoint`; CheckpointError where there is none yet."""
+    checkpoint = chosen_checkpoint(run_folder, config)
+    if checkpoint is None:
+        command = f"python run.py train {run_folder / CONFIG} --out {run_folder}"
+        raise CheckpointError(f"{run_folder} holds no checkpoint yet. Train first: {command}")
+    return checkpoint
+
+
+def _open_evaluator(
+    config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None = None
+) -> Evaluator:
+    """`features`: the catalog's, where another process has looked through them already; None does so here."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = build_network(config).to(device)
+    features = features or cached_features(config, catalog, network, device)
+    evaluator = Evaluator(config, catalog, network, features, device)
+    learner = evaluator.learners.get(config.learner.name)
+    load_checkpoint(checkpoint, model=network.head, learner=None if learner is None else learner.own)
+    return evaluator
+
+
+def _evaluate(evaluator: Evaluator, task: EvaluationTask) -> TaskScores:
+    return evaluator.evaluate(task), evaluator.curve(task)
+
+
+# --------------------------------------------------------------------------- several processes
+
+_evaluator: Evaluator  # of this worker process
+
+
+def _side_by_side(evaluator: Evaluator, checkpoint: Path, tasks: Sequence[EvaluationTask]) -> Iterator[TaskScores]:
+    """The scores of each task, in the order of the tasks. Each worker has a network of its own."""
+    # Not forked: torch's threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    opened = (evaluator.config, evaluator.catalog, checkpoint, evaluator.features)
+    with ProcessPoolExecutor(evaluator.config.evaluate.workers, context, _start_worker, opened) as pool:
+        try:
+            with children_shielded():  # Ctrl-C reaches the whole group; the parent ends its workers
+                found = pool.map(_evaluate_in_worker, tasks)
+            yield from found
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # a task takes seconds, and nobody wants its scores now
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _start_worker(
+    config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None
+) -> None:
+    global _evaluator
+    torch.set_num_threads(max(1, (config.train.threads or torch.get_num_threads()) // config.evaluate.workers))
+    _evaluator = _open_evaluator(config, catalog, checkpoint, features)
+
+
+def _evaluate_in_worker(task: EvaluationTask) -> TaskScores:
+    return _evaluate(_evaluator, task)

@@ -1,0 +1,298 @@
+"""One evaluation task after another: adapt to its support, segment every query, score. Knows no learner's insides."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from episodes.catalog import VideoCatalog
+from episodes.dataset import join_clips, load_clip, load_masks
+from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
+from episodes.types import ClipBatch, ClipRef
+from fewshot.config.experiment import ExperimentConfig
+from fewshot.evaluation.prototype import PrototypePredictor
+from fewshot.learners import Learner, build_learner
+from fewshot.results.adaptation_curve import CurvePoint
+from fewshot.results.gallery import DrawnQuery, Pick, pick_queries, write_index
+from fewshot.results.metrics import TOLERANCES, score_clip
+from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
+from fewshot.results.records import Item, Record
+from fewshot.runs.features import FeatureStore
+from models.network import FewShotRVOS
+
+QUERIES_AT_ONCE = 8  # query clips that pass the network together
+
+
+class Predicts(Protocol):
+    """What takes in query clips: a learner's predictor, or prototype matching."""
+
+    def predict(self, query: ClipBatch) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query clip, loaded once for all methods, and its truth for each scoring."""
+
+    ref: ClipRef
+    clip: ClipBatch
+    truth: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: who answers, on how many shots, with which input replaced."""
+
+    method: str
+    shots: int
+    control: str | None = None
+
+
+class Evaluator:
+    """Scores tasks one by one; a task's clips are loaded once for all rows."""
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        catalog: VideoCatalog,
+        network: FewShotRVOS,
+        features: FeatureStore | None,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.catalog = catalog
+        self.network = network
+        self.features = features
+        self.device = device
+        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
+        self.learners: dict[str, Learner] = {
+            name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk, trajectory)
+            # Controls and overlays are those of the model fed forward, whichever rows are asked for.
+            for name in {"conditioning", *config.methods} - {"prototype"}
+        }
+
+    def method_name(self, method: str) -> str:
+        """How the table calls a method: the trained model by its label, adapted models by label + learner."""
+        label = self.config.evaluate.label
+        return {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
+
+    # ------------------------------------------------------------------ one task
+
+    def evaluate(self, task: EvaluationTask) -> list[Record]:
+        """Records of all rows: methods x shots, then the controls of the model fed forward."""
+        queries, support = self._open(task)
+        records: list[Record] = []
+        scored: dict[tuple[str, int], list[Record]] = {}
+        for method in self.config.methods:
+            for shots in self.config.evaluate.shots:
+                row = Row(self.method_name(method), shots)
+                answers = (self._answering(method, shots), shots)
+                if answers not in scored:
+                    scored[answers] = self._score(row, task, queries, answers[0], support.select(list(range(shots))))
+                records += [replace(record, method=row.method) for record in scored[answers]]
+        for control in self.config.evaluate.controls:
+            for shots in self.config.evaluate.control_shots:
+                records += self._control(control, shots, task, queries, support)
+        return records
+
+    def curve(self, task: EvaluationTask) -> list[CurvePoint]:
+        """What the queries score after each of `curve_steps`: methods that take steps x shots, `paper` scoring."""
+        steps = self.config.evaluate.curve_steps
+        if not steps:
+            return []
+        queries, support = self._open(task)
+        points: list[CurvePoint] = []
+        for method in self.config.methods:
+            for shots in self.config.evaluate.shots if method in self.learners else ():
+                row = Row(self.method_name(method), shots)
+                clips = support.select(list(range(shots))).to(self.device)
+                for taken, predictor in self.learners[method].snapshots(clips, steps):
+                    found = self._answers(row, task, queries, predictor, 0.0)
+                    points += [CurvePoint(taken, record) for record in found if record.scoring == "paper"]
+        return points
+
+    def _open(self, task: EvaluationTask) -> tuple[list[Query], ClipBatch]:
+        """The task's queries, and all of its support clips."""
+        queries = [self._query(task, ref) for ref in task.queries]
+        return queries, join_clips([self._load(ref, task.category) for ref in task.support])
+
+    def _answering(self, method: str, shots: int) -> str:
+        """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
+        learner = self.learners.get(method)
+        return method if learner is None or learner.takes_steps(shots) else "conditioning"
+
+    def _adapt(self, method: str, support: ClipBatch) -> Predicts:
+        if method == "prototype":
+            return PrototypePredictor(self.network, support.to(self.device))
+        return self.learners[method].adapt(support.to(self.device))
+
+    def _control(
+        self, control: str, shots: int, task: EvaluationTask, queries: list[Query], support: ClipBatch
+    ) -> list[Record]:
+        row = Row(self.method_name("conditioning"), shots, control)
+        first = support.select(list(range(shots)))
+        if control == "support_none":
+            empty = torch.zeros_like(first.masks)
+            blind = replace(first, masks=empty, class_masks=empty)
+            return self._score(row, task, queries, "conditioning", blind)
+        if control == "text_wrong_object":
+            swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
+            return self._score(row, task, swapped, "conditioning", first)
+        records: list[Record] = []
+        for clips, category, asked in self._by_wrong_class(task, queries, shots):
+            other = join_clips([self._load(ref, category) for ref in clips])
+            records += self._score(row, task, asked, "conditioning", other)
+        return records
+
+    def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
+        expression = wrong_object_expression(self.catalog, query.ref, task.category)
+        return None if expression is None else replace(query, clip=replace(query.clip, texts=(expression.text,)))
+
+    def _by_wrong_class(
+        self, task: EvaluationTask, queries: list[Query], shots: int
+    ) -> Iterator[tuple[tuple[ClipRef, ...], str, list[Query]]]:
+        """(support clips, their class, queries that get them); queries whose video has no other class are left out."""
+        groups: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
+        frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
+        for query in queries:
+            found = wrong_class_support(self.catalog, task, query.ref, shots=shots, support_frames=frames)
+            if found is not None:
+                groups.setdefault(found, []).append(query)
+        for (category, clips), asked in groups.items():
+            yield clips, category, asked
+
+    # ------------------------------------------------------------------ loading and scoring
+
+    def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> ClipBatch:
+        features = None if pictures else self.features
+        return load_clip(
+            self.catalog,
+            ref,
+            category,
+            category,
+            short_side=self.config.data.short_side,
+            max_long_side=self.config.data.max_long_side,
+            features=features,
+        )
+
+    def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:
+        clip = self._load(ref, task.category)
+        truth: dict[str, NDArray[np.bool_]] = {}
+        for scoring in self.config.evaluate.scoring:
+            if scoring == "davis":
+                truth[scoring] = load_masks(self.catalog, ref)
+            else:
+                rows, columns = clip.picture()
+                truth[scoring] = clip.masks[0, :, rows, columns].numpy()
+        return Query(ref, clip, truth)
+
+    def _score(
+        self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: ClipBatch
+    ) -> list[Record]:
+        """Adapts `method` to the support and scores its answers; each query bears its share of the time to adapt."""
+        began = time.perf_counter()
+        predictor = self._adapt(method, support)
+        return self._answers(row, task, queries, predictor, time.perf_counter() - began)
+
+    def _answers(
+        self, row: Row, task: EvaluationTask, queries: list[Query], predictor: Predicts, adaptation: float
+    ) -> list[Record]:
+        """Scores of a predictor that took `adaptation` seconds to adapt."""
+        records: list[Record] = []
+        for batch in _alike(queries):
+            began = time.perf_counter()
+            probabilities = predictor.predict(join_clips([query.clip for query in batch]).to(self.device)).cpu()
+            seconds = (time.perf_counter() - began) / len(batch) + adaptation / len(queries)
+            for query, probability in zip(batch, probabilities, strict=True):
+                item = Item(
+                    self.config.data.group,
+                    task.seed,
+                    task.category,
+                    query.ref.video,
+                    query.ref.object_id,
+                    query.ref.expression_id,
+                )
+                rows, columns = query.clip.picture()
+                for scoring, truth in query.truth.items():
+                    mask = _threshold(probability[:, rows, columns], (truth.shape[1], truth.shape[2]))
+                    region, boundary = score_clip(mask, truth, tolerance=TOLERANCES[scoring])
+                    records.append(
+                        Record.of_clip(
+                            item,
+                            region,
+                            boundary,
+                            method=row.method,
+                            shots=row.shots,
+                            control=row.control,
+                            scoring=scoring,
+                            seconds=seconds,
+                        )
+                    )
+        return records
+
+    # ------------------------------------------------------------------ pictures
+
+    def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> None:
+        """Overlays of the model fed forward on the smallest K, up to `save_overlays`, and what each of them shows."""
+        shots, label = min(self.config.evaluate.shots), self.method_name("conditioning")
+        row = (label, shots, None, self.config.evaluate.scoring[0])
+        answers = [r for r in records if (r.method, r.shots, r.control, r.scoring) == row]
+        for old in (*folder.glob("*.png"), *folder.glob("*.json")):
+            old.unlink()
+        picks = pick_queries(tasks, answers, self.config.evaluate.save_overlays)
+        write_index(folder, [self._draw(pick, shots, label, folder) for pick in picks])
+
+    def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:
+        task, ref = pick.task, pick.query
+        clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
+        query = self._load(ref, task.category, pictures=True)
+        predictor = self._adapt("conditioning", join_clips(clips))
+        rows, columns = query.picture()
+        mask = predictor.predict(query.to(self.device))[0, :, rows, columns].cpu().numpy() > 0.5
+        truth = query.masks[0, :, rows, columns].numpy()
+        region, boundary = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
+        title = f"{task.category}: {shots}-shot, J {100 * region.mean():.0f}"
+        pages = [ClipPicture.of_batch(clip) for clip in (*clips, query)]
+        page = draw_overlay(pages[:-1], pages[-1], mask, title=title, scores=region.tolist())
+        name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
+        write_overlay(folder / name, page)
+        return DrawnQuery(
+            picture=name,
+            choice=pick.choice,
+            method=label,
+            shots=shots,
+            seed=task.seed,
+            category=task.category,
+            video=ref.video,
+            object_id=ref.object_id,
+            expression=ref.expression_id,
+            sentence=query.texts[0],
+            J=100 * float(region.mean()),
+            F=100 * float(boundary.mean()),
+        )
+
+
+def _threshold(probability: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """(T, H, W) probabilities -> bool masks of `size`, resized bilinearly first."""
+    if probability.shape[-2:] != size:
+        probability = F.interpolate(probability[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return (probability > 0.5).numpy()
+
+
+def _alike(queries: list[Query]) -> Iterator[list[Query]]:
+    """Batches of queries of one length and padded size."""
+    groups: dict[tuple[int, ...], list[Query]] = {}
+    for query in queries:
+        groups.setdefault(tuple(query.clip.masks.shape), []).append(query)
+    for group in groups.values():
+        for start in range(0, len(group), QUERIES_AT_ONCE):
+            yield group[start : start + QUERIES_AT_ONCE]

@@ -1,0 +1,1 @@
+"""Checkpoints of the published layout: names, layout, files, conversion both ways."""

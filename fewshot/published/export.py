@@ -1,0 +1,97 @@
+"""Trained or converted weights as a file of the published checkpoint layout."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from episodes.errors import ConversionError
+from fewshot.config.experiment import plain
+from fewshot.published.conversion import PARTS
+from fewshot.published.file import refuse_target, write_published
+from fewshot.published.layout import CONSTANTS, Export, from_published, to_published
+from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
+from fewshot.runs.build import build_network
+from fewshot.runs.initial_weights import read_initial_weights
+from fewshot.runs.run_folder import CONFIG, read_run
+from models.config import ModelConfig
+
+log = logging.getLogger(__name__)
+HEAD, IMAGE, TEXT = PARTS.values()
+
+
+def export(source: Path, out: Path) -> Export:
+    """Write the file `out` (.pth or .safetensors) from a folder that `convert` wrote, or from a run's last checkpoint.
+
+    A run's encoders are those it started from, or those that its config names. Raises ConversionError where the
+    published layout has no place for a part of the model, or needs one that the model lacks.
+    """
+    refuse_target(out)
+    weights = read_initial_weights(source)
+    state = {HEAD + name: value for name, value in weights.head.items()}
+    to_published(state, {})  # refused before encoders are looked for
+    if weights.encoders is not None:
+        image, text = weights.encoders
+    else:
+        image, text = _named_encoders(source)
+    state |= {IMAGE + name: value for name, value in image.items()}
+    state |= {TEXT + name: value for name, value in text.items()}
+    exported = to_published(state, weights.carried)
+    _refuse_incomplete(source, exported.state)
+    if (source / CONFIG).is_file():
+        _warn_of_other_choices(read_run(source, []).model, recognise(exported.state, "as it is"))
+    write_published(out, exported.state)
+    return exported
+
+
+def table(exported: Export) -> str:
+    """What was written: how many entries, and where they come from."""
+    twins = len(exported.renamed) - len(set(exported.renamed.values()))
+    lines = [
+        f"{'written':24}{len(exported.state):5}",
+        f"{'    of this model':24}{len(exported.renamed):5}   {twins} of them second names",
+        f"{'    carried along':24}{len(exported.carried):5}   {', '.join(sorted(exported.carried))}",
+        f"{'superseded':24}{len(exported.superseded):5}   {', '.join(sorted(exported.superseded))}",
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _named_encoders(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """State dicts of a run's image and text encoder, without counters; ConversionError for other architectures."""
+    trunk = build_network(read_run(run, [])).trunk
+    image = {name: v for name, v in trunk.image.model.state_dict().items() if not name.endswith(CONSTANTS)}
+    try:
+        recognise_image_encoder({f"backbone.0.body.{name}": value for name, value in image.items()})
+    except ConversionError as error:
+        raise ConversionError(f"{run} has the image encoder {trunk.image.name}, but {error}") from error
+    kind = trunk.text.model.config.model_type
+    if kind != "roberta":
+        raise ConversionError(
+            f"{run} has the text encoder {trunk.text.name}, of kind {kind}; the published layout holds a roberta"
+        )
+    return image, trunk.text.model.state_dict()
+
+
+def _refuse_incomplete(source: Path, published: Mapping[str, Tensor]) -> None:
+    """What we write can be read again, entry by entry."""
+    try:
+        own = empty_state(recognise(published, "as it is"), recognise_text_encoder(published))
+        from_published(published, own)
+    except ConversionError as error:
+        raise ConversionError(f"{source} cannot be written in the published layout: {error}") from error
+
+
+def _warn_of_other_choices(model: ModelConfig, published: ModelConfig) -> None:
+    """Values that no weight shows: with them, the published code computes something else."""
+    ours, theirs = plain(model), plain(published)
+    for section in ("affinity", "mask"):
+        ours |= {f"{section}.{key}": value for key, value in ours.pop(section).items()}
+        theirs |= {f"{section}.{key}": value for key, value in theirs.pop(section).items()}
+    read = ("support_frames", "background", "align_masks", "pretransform")
+    keys = ("fusion", "spacetime", *(f"affinity.{name}" for name in read))
+    changed = [f"model.{key}={ours[key]} (published: {theirs[key]})" for key in keys if ours[key] != theirs[key]]
+    if changed:
+        log.warning("the published code computes something else with these weights: %s", ", ".join(changed))

@@ -1,0 +1,1 @@
+"""Scores, their statistics, and every table and page made of them."""

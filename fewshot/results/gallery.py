@@ -1,0 +1,99 @@
+"""Which queries an evaluation draws, and overlays.json beside the pictures: what each of them shows.
+
+Median, worst and best are those of the records; the others come in the order of the tasks, whatever their score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from episodes.errors import UserError
+from fewshot.results.records import Item, Record, write_whole
+
+if TYPE_CHECKING:  # reports read the index without torch
+    from episodes.evaluation_tasks import EvaluationTask
+    from episodes.types import ClipRef
+
+Choice = Literal["median", "worst", "best", "in order"]
+INDEX = "overlays.json"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A query to draw, its task, and why it was taken."""
+
+    task: EvaluationTask
+    query: ClipRef
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class DrawnQuery:
+    """One picture of the folder `overlays`. J and F in points, at the model's picture size, as for `paper` scoring."""
+
+    picture: str
+    choice: Choice
+    method: str
+    shots: int
+    seed: int
+    category: str
+    video: str
+    object_id: str
+    expression: str
+    sentence: str
+    J: float
+    F: float
+
+
+def pick_queries(tasks: Sequence[EvaluationTask], records: Sequence[Record], count: int) -> list[Pick]:
+    """Up to `count` different queries of `tasks`: median, worst and best by J&F of `records` (one row of the table;
+    they may be empty), then the first query of one task after another.
+
+    The median comes first, so that a single picture flatters nobody.
+    """
+    asked = {_key(task, query): (task, query) for task in tasks for query in task.queries}
+    picks: dict[tuple[str, ...], Pick] = {}
+    for choice, item in _ranked(records):
+        key = (str(item.seed), item.category, item.video, item.object_id, item.expression)
+        picks.setdefault(key, Pick(*asked[key], choice))
+    for task in tasks:
+        if task.queries:
+            query = task.queries[task.seed % len(task.queries)]
+            picks.setdefault(_key(task, query), Pick(task, query, "in order"))
+    return list(picks.values())[:count]
+
+
+def _ranked(records: Iterable[Record]) -> list[tuple[Choice, Item]]:
+    found = [record.item for record in sorted(records, key=lambda r: (r.J + r.F, r.item))]
+    return [("median", found[len(found) // 2]), ("worst", found[0]), ("best", found[-1])] if found else []
+
+
+def _key(task: EvaluationTask, query: ClipRef) -> tuple[str, ...]:
+    return str(task.seed), task.category, query.video, query.object_id, query.expression_id
+
+
+def write_index(folder: Path, drawn: Sequence[DrawnQuery]) -> None:
+    """Write overlays.json whole or not at all."""
+    write_whole(folder / INDEX, (json.dumps([asdict(query) for query in drawn], indent=1) + "\n").encode())
+
+
+def read_index(folder: Path) -> list[DrawnQuery]:
+    """The drawn queries of a folder `overlays`; none if nothing was drawn. Raises UserError if the index is damaged,
+    names no plain file name, or names a picture that is not there."""
+    path = folder / INDEX
+    if not path.is_file():
+        return []
+    names = [field.name for field in fields(DrawnQuery)]
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        drawn = [DrawnQuery(**{name: entry[name] for name in names}) for entry in found]
+        absent = [q.picture for q in drawn if Path(q.picture).name != q.picture or not (folder / q.picture).is_file()]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no index ({type(error).__name__}: {error}); evaluate the run again") from error
+    if absent:
+        raise UserError(f"{path} names {absent[0]!r}, which is no picture of its folder; evaluate the run again")
+    return drawn

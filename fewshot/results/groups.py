@@ -1,0 +1,86 @@
+"""One experiment over the groups of a benchmark: the mean over groups that published tables are headed by.
+
+Reads one evaluated run folder for each group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from episodes.catalog import GROUPS
+from episodes.errors import UserError
+from fewshot.results.evaluated import EvaluatedRun, read_evaluated
+from fewshot.results.statistics import RESAMPLES, estimate_over_groups
+from fewshot.results.summary import SummaryRow, split
+from fewshot.results.tables import Cells, interval, points
+from fewshot.runs.run_folder import config_differences
+
+# What runs of one experiment may differ in: each group has tasks of its own.
+_FREE = {("name",), ("data", "group"), ("evaluate", "tasks")}
+
+
+def groups_table(
+    folders: Sequence[Path], form: Callable[[Sequence[str], Cells], str], *, resamples: int = RESAMPLES
+) -> str:
+    """The table of all rows that every run holds, one block for each scoring; `form` lays out head and body.
+
+    Raises UserError if two runs are of one group, fewer than two are given, or they are of different experiments.
+    """
+    runs = read_groups(folders)
+    parts = split([record for run in runs.values() for record in run.records])
+    held = [{_key(row): row for row in run.summary.rows} for run in runs.values()]
+    keys = [key for key in held[0] if all(key in rows for rows in held)]
+    head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *(f"group {group}" for group in runs))
+    blocks = []
+    for scoring in dict.fromkeys(key[3] for key in keys):
+        body = []
+        for key in (key for key in keys if key[3] == scoring):
+            mean = estimate_over_groups([r for group in runs for r in parts[(*key, group)]], resamples=resamples)
+            numbers = (points(mean.J), points(mean.F), points(mean.JF), interval(mean.JF_low, mean.JF_high))
+            body.append((key[0], str(key[1]), key[2] or "-", *numbers, *(points(rows[key].JF) for rows in held)))
+        blocks.append(f"{_title(runs)}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
+    notes = [
+        f"Interval: of the mean J&F, from {resamples} bootstrap resamples: groups are fixed; classes, then videos in "
+        "each drawn class, are drawn within each group, and the groups' means are averaged. Columns of groups: J&F."
+    ]
+    lost = dict.fromkeys(
+        f"{key[0]} {key[1]}-shot {key[2] or ''}".strip() for rows in held for key in rows if key not in keys
+    )
+    if lost:
+        notes.append(f"Left out, since not every run holds it: {', '.join(lost)}.")
+    if any(run.config["evaluate"]["transfer"] for run in runs.values()):
+        notes.append("Transfer: these groups share classes, but are drawn apart, so the interval is too narrow.")
+    return "\n\n".join((*blocks, "\n".join(notes)))
+
+
+def read_groups(folders: Sequence[Path]) -> dict[int, EvaluatedRun]:
+    """The runs by group, groups ascending."""
+    if len(folders) < 2:
+        raise UserError(f"a mean over groups needs a run for each group, found {len(folders)}; name two or more")
+    runs: dict[int, EvaluatedRun] = {}
+    for run in map(read_evaluated, folders):
+        group = int(run.config["data"]["group"])
+        if group in runs:
+            raise UserError(
+                f"{runs[group].folder} and {run.folder} are both of group {group}; name one run for each group"
+            )
+        runs[group] = run
+        first = next(iter(runs.values()))
+        differing = config_differences(first.config, run.config, free=_FREE)
+        if differing:
+            listed = "; ".join(f"{key} is {old!r} and {new!r}" for key, old, new in differing)
+            raise UserError(
+                f"{first.folder} and {run.folder} are of different experiments: {listed}. Only name, data.group and "
+                "evaluate.tasks may differ: train or evaluate one of them again"
+            )
+    return dict(sorted(runs.items()))
+
+
+def _key(row: SummaryRow) -> tuple[str, int, str | None, str]:
+    return row.method, row.shots, row.control, row.scoring
+
+
+def _title(runs: dict[int, EvaluatedRun]) -> str:
+    few = "" if len(runs) == len(GROUPS) else f" of {len(GROUPS)} (the headline is the mean over all)"
+    return f"Mean over groups {', '.join(map(str, runs))}{few}"

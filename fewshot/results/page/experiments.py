@@ -1,0 +1,177 @@
+"""Runs put together: those that differ in nothing but the seed of the training are one experiment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from episodes.errors import UserError
+from fewshot.results.page.runs import ReportedRun
+from fewshot.results.records import CONTROLS, Record
+from fewshot.results.statistics import RESAMPLES, Estimate, estimate_over_trainings
+from fewshot.results.summary import split
+
+# What trainings of one experiment may differ in: names, places, and values that change neither weights nor scores.
+FREE = frozenset(
+    {
+        *("name", "seed", "data.root", "data.cache"),
+        *(f"train.{key}" for key in ("workers", "threads", "log_every", "checkpoint_every", "keep_checkpoints")),
+        "evaluate.save_overlays",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs of one config and support list, one for each training seed, seeds ascending."""
+
+    name: str
+    runs: tuple[ReportedRun, ...]
+
+    @property
+    def manifest(self) -> str:
+        return self.runs[0].manifest
+
+    @property
+    def resamples(self) -> int:
+        """Bootstrap resamples behind its intervals, as many as its evaluation took."""
+        return int(self.runs[0].summary.facts.get("resamples", RESAMPLES))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one method of one experiment answered in one group and scoring: the records of each training."""
+
+    experiment: Experiment
+    method: str
+    shots: int
+    control: str | None
+    trainings: tuple[tuple[Record, ...], ...]
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        return estimate_over_trainings(self.trainings, resamples=self.resamples)
+
+    @property
+    def resamples(self) -> int:
+        return self.experiment.resamples
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of adapting and predicting for one query clip, mean over clips and trainings."""
+        spent = [record.seconds for records in self.trainings for record in records]
+        return sum(spent) / len(spent)
+
+
+def group_runs(runs: Sequence[ReportedRun]) -> list[Experiment]:
+    """The experiments, in the order of their first run.
+
+    Raises UserError if runs are of different benchmarks, or two runs are the same training of one experiment.
+    """
+    refuse_different_benchmarks(runs)
+    found: dict[str, list[ReportedRun]] = {}
+    for run in runs:
+        fixed = {key: value for key, value in run.config.items() if key not in FREE}
+        key = json.dumps([fixed, run.manifest], sort_keys=True)
+        for other in found.setdefault(key, []):
+            if other.seed == run.seed:
+                raise UserError(
+                    f"{other.folder} and {run.folder} are one experiment with one training seed ({run.seed}): counted "
+                    "twice, they would make the result look surer than it is. Name one of them"
+                )
+        found[key].append(run)
+    return [Experiment(part[0].label, tuple(sorted(part, key=lambda run: run.seed))) for part in found.values()]
+
+
+def refuse_different_benchmarks(runs: Sequence[ReportedRun]) -> None:
+    """Raises UserError unless all runs were evaluated on one benchmark.
+
+    Compared is the hash of the benchmark's index, not its folder: a copy is the same benchmark, and other data written
+    to the same place is another. The generator's values are compared too, since pictures may differ under one index.
+    """
+    first, *others = runs
+    for run in others:
+        for one in (first, run):
+            if one.benchmark is None:
+                raise UserError(
+                    f"{one.folder}: its summary does not say which benchmark was evaluated, which a report of several "
+                    f"runs needs. Evaluate the run again: python run.py evaluate {one.folder}"
+                )
+        pictures = [_generator(one) for one in (first, run)]
+        if first.benchmark != run.benchmark or (all(pictures) and pictures[0] != pictures[1]):
+            places = [f"{one.folder} ({_place(one)}, index {str(one.benchmark)[:12]})" for one in (first, run)]
+            raise UserError(
+                f"runs of different benchmarks: {' and '.join(places)}. Their numbers are not comparable; write a "
+                "report for each benchmark"
+            )
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """The rows of one group and scoring; only they can be compared. `rows` come by experiment, no control first, then
+    by method as it first occurs, then by shots."""
+
+    group: int
+    scoring: str
+    rows: tuple[Row, ...]
+
+    @property
+    def plain(self) -> list[Row]:
+        """The rows without a control."""
+        return [row for row in self.rows if row.control is None]
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        found: list[Experiment] = []
+        for row in self.rows:
+            if not any(row.experiment is experiment for experiment in found):
+                found.append(row.experiment)
+        return found
+
+    @property
+    def several(self) -> bool:
+        """Whether a row's experiment must be named."""
+        return len(self.experiments) > 1
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """What tables call the columns of `cells`."""
+        return ("experiment", "method", "shots") if self.several else ("method", "shots")
+
+    def cells(self, row: Row) -> tuple[str, ...]:
+        """The columns that say which row it is."""
+        return (*((row.experiment.name,) if self.several else ()), row.method, str(row.shots))
+
+    def owner(self, row: Row) -> str:
+        """Experiment and method, the name of a line or bar."""
+        return ", ".join(self.cells(row)[:-1])
+
+
+def strata(experiments: Sequence[Experiment]) -> list[Stratum]:
+    """All that occur: groups ascending, `paper` first. A row that a training of its experiment lacks is left out."""
+    found = {(r.group, r.scoring) for experiment in experiments for run in experiment.runs for r in run.records}
+    ordered = sorted(found, key=lambda part: (part[0], part[1] != "paper", part[1]))
+    return [
+        Stratum(group, scoring, tuple(row for experiment in experiments for row in _rows(experiment, group, scoring)))
+        for group, scoring in ordered
+    ]
+
+
+def _rows(experiment: Experiment, group: int, scoring: str) -> Iterator[Row]:
+    parts = [split(run.records) for run in experiment.runs]
+    shared = [key for key in parts[0] if key[3:] == (scoring, group) and all(key in part for part in parts)]
+    methods = list(dict.fromkeys(key[0] for key in shared))
+    for key in sorted(shared, key=lambda k: (CONTROLS.index(k[2]), methods.index(k[0]), k[1])):
+        yield Row(experiment, *key[:3], tuple(tuple(part[key]) for part in parts))
+
+
+def _place(run: ReportedRun) -> str:
+    return str(run.config.get("evaluate.transfer.root") or run.config.get("data.root", "benchmark not recorded"))
+
+
+def _generator(run: ReportedRun) -> dict[str, Any]:
+    """The values that the embedded benchmark was written with; empty for other data."""
+    return {key: value for key, value in run.config.items() if key.startswith("data.glyphs.")}

@@ -1,0 +1,217 @@
+"""Scores of many records, and how sure they are: two poolings and a bootstrap over classes and videos.
+
+Clips of one video share frames, and videos of one class share a support set, so frames are no independent draws. The
+bootstrap therefore draws classes, then videos within each drawn class, and keeps all records of a video together
+(its sentences, objects and seeds). C classes, V videos of the largest class, R resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewshot.results.records import Record
+
+Part = TypeVar("Part", int, str)
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+_BLOCK_CELLS = 2_000_000  # drawn cells held at once; those of all resamples of a large set would take gigabytes
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Means in points (0-100); the interval is that of J&F, the mean of J and F."""
+
+    J: float
+    F: float
+    JF_low: float
+    JF_high: float
+
+    @property
+    def JF(self) -> float:  # noqa: N802, the measure's name
+        return (self.J + self.F) / 2.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of the first minus mean of the second, in points, on the items that both answered."""
+
+    items: int
+    J: float
+    F: float
+    JF_low: float
+    JF_high: float
+
+    @property
+    def JF(self) -> float:  # noqa: N802, the measure's name
+        return (self.J + self.F) / 2.0
+
+
+@dataclass(frozen=True)
+class _ClusterTable:
+    """Sums by class and video. scores (C, V, 2) and weights (C, V) are 0 beyond a class's `videos` (C,)."""
+
+    scores: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    videos: NDArray[np.int64]
+    by_class: bool  # True: each class counts equally; False: each frame does
+
+
+def estimate(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean and 95 % interval of the records of one method, all of one scoring.
+
+    `paper` pools all frames; `davis` takes the mean of each sequence, then of each class, then of the classes.
+    Raises ValueError if there is no record, an item occurs twice, or scorings are mixed.
+    """
+    table = _cluster_table(records)
+    low, high = _interval(_bootstrap(table, resamples, seed))
+    j, f = (float(100 * value) for value in _mean(table))
+    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+
+
+def paired_difference(
+    first: Sequence[Record], second: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference | None:
+    """Difference of two methods on the items (seed, class, video, object, sentence) that both answered.
+
+    Both are resampled by the same draws: what makes a class or video hard for both cancels. None if they share no item.
+    """
+    return difference_over_trainings([first], [second], resamples=resamples, seed=seed)
+
+
+def estimate_over_trainings(
+    trainings: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Estimate:
+    """Mean of several trainings of one method, each pooled as `estimate` does, and its 95 % interval.
+
+    All trainings are resampled by the same draws of classes and videos and then averaged; trainings themselves are not
+    resampled, so their spread is not in the interval. Raises ValueError as `estimate` does, and if they answered
+    different items.
+    """
+    if len({frozenset(record.item for record in records) for records in trainings}) != 1:
+        raise ValueError("trainings of one method must have answered the same items, at least one training")
+    mean, drawn = _over_trainings(trainings, resamples, seed)
+    low, high = _interval(drawn)
+    j, f = (float(100 * value) for value in mean)
+    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+
+
+def difference_over_trainings(
+    first: Sequence[Sequence[Record]], second: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Difference | None:
+    """`paired_difference` of two methods that were each trained once or several times: means over their trainings, on
+    the items that all trainings of both answered. None if there is no such item."""
+    shared = set.intersection(*({record.item for record in records} for records in (*first, *second)))
+    if not shared:
+        return None
+    sides = [[[r for r in records if r.item in shared] for records in side] for side in (first, second)]
+    # Equal items make equal clusters, and equal seeds then make equal draws.
+    (mean, drawn), (other_mean, other_drawn) = (_over_trainings(side, resamples, seed) for side in sides)
+    low, high = _interval(drawn - other_drawn)
+    j, f = (float(100 * value) for value in mean - other_mean)
+    return Difference(items=len(shared), J=j, F=f, JF_low=low, JF_high=high)
+
+
+def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean over the groups that occur, each pooled as `estimate` does, and its 95 % interval.
+
+    Groups are fixed, and each counts equally: classes and videos are drawn within each group, apart from the others,
+    and each resample averages the groups' means. Raises ValueError as `estimate` does.
+    """
+    parts: dict[int, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.group, []).append(record)
+    tables = {group: _cluster_table(parts[group]) for group in sorted(parts)}
+    if not tables:
+        raise ValueError("no records to average: give those of one run for each group")
+    drawn = [_bootstrap(table, resamples, (seed, group)) for group, table in tables.items()]
+    low, high = _interval(np.mean(drawn, axis=0))
+    j, f = (float(100 * value) for value in np.mean([_mean(table) for table in tables.values()], axis=0))
+    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+
+
+def means_by(records: Sequence[Record], key: Callable[[Record], Part]) -> dict[Part, tuple[float, float]]:
+    """(J, F) in points of the records of each key (a class, a seed), keys ascending, pooled as their scoring asks."""
+    parts: dict[Part, list[Record]] = {}
+    for record in records:
+        parts.setdefault(key(record), []).append(record)
+    means = {}
+    for part in sorted(parts):
+        j, f = (float(100 * value) for value in _mean(_cluster_table(parts[part])))
+        means[part] = (j, f)
+    return means
+
+
+def _cluster_table(records: Sequence[Record]) -> _ClusterTable:
+    if not records:
+        raise ValueError("no records to average: filter by a method, shots, control and scoring that were evaluated")
+    scorings = {record.scoring for record in records}
+    if len(scorings) != 1:
+        raise ValueError(f"records of one scoring are needed, found {sorted(scorings)}: filter by scoring first")
+    seen = set()
+    videos: dict[str, set[str]] = {}
+    for record in records:
+        if record.item in seen:
+            raise ValueError(f"{record.item} occurs twice: select one method, shots and control")
+        seen.add(record.item)
+        videos.setdefault(record.category, set()).add(record.video)
+    by_class = scorings == {"davis"}
+    classes = {name: row for row, name in enumerate(sorted(videos))}
+    places = {name: {video: column for column, video in enumerate(sorted(held))} for name, held in videos.items()}
+    counts = np.array([len(videos[name]) for name in classes], dtype=np.int64)
+    scores, weights = np.zeros((len(classes), counts.max(), 2)), np.zeros((len(classes), counts.max()))
+    for record in records:
+        cell = classes[record.category], places[record.category][record.video]
+        scores[cell] += (record.J, record.F) if by_class else (record.J_sum, record.F_sum)
+        weights[cell] += 1 if by_class else record.frames
+    return _ClusterTable(scores, weights, counts, by_class)
+
+
+def _over_trainings(
+    trainings: Sequence[Sequence[Record]], resamples: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(2,) J and F as fractions, and (R, 2) of each resample: means over trainings, all on the same draws."""
+    tables = [_cluster_table(records) for records in trainings]
+    drawn = np.mean([_bootstrap(table, resamples, seed) for table in tables], axis=0)
+    return np.asarray(np.mean([_mean(table) for table in tables], axis=0)), np.asarray(drawn)
+
+
+def _mean(table: _ClusterTable) -> NDArray[np.float64]:
+    """(2,) J and F as fractions."""
+    return _pool(table.scores.sum(axis=1), table.weights.sum(axis=1), table.by_class)
+
+
+def _pool(scores: NDArray[np.float64], weights: NDArray[np.float64], by_class: bool) -> NDArray[np.float64]:
+    """(..., C, 2) sums and (..., C) weights of classes -> (..., 2) means."""
+    if by_class:
+        return np.asarray((scores / weights[..., None]).mean(axis=-2))
+    return np.asarray(scores.sum(axis=-2) / weights.sum(axis=-1)[..., None])
+
+
+def _bootstrap(table: _ClusterTable, resamples: int, seed: int | Sequence[int]) -> NDArray[np.float64]:
+    """(R, 2) J and F of each resample."""
+    classes, longest = table.weights.shape
+    rng = np.random.default_rng(seed)
+    means = []
+    block = max(1, _BLOCK_CELLS // (classes * longest))
+    for start in range(0, resamples, block):
+        rows = rng.integers(classes, size=(min(block, resamples - start), classes))  # (R, C)
+        counts = table.videos[rows][..., None]  # (R, C, 1)
+        columns = (rng.random((*rows.shape, longest)) * counts).astype(np.int64)  # (R, C, V), each < its class's count
+        kept = np.arange(longest) < counts
+        scores = (table.scores[rows[..., None], columns] * kept[..., None]).sum(axis=2)
+        weights = (table.weights[rows[..., None], columns] * kept).sum(axis=2)
+        means.append(_pool(scores, weights, table.by_class))
+    return np.concatenate(means)
+
+
+def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
+    """Percentile interval of J&F in points, from (R, 2) resampled J and F."""
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(100 * drawn.mean(axis=1), (tail, 100 - tail))
+    return float(low), float(high)

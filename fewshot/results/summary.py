@@ -1,0 +1,105 @@
+"""summary.json: one row for each method, shots, control, scoring and group, in points (0-100)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from episodes.errors import UserError
+from fewshot.results.records import CONTROLS, Record, write_whole
+from fewshot.results.statistics import CONFIDENCE, RESAMPLES, estimate
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """`seeds` is the number of support seeds, `seconds` the wall time of all the row's clips, adaptation included."""
+
+    method: str
+    shots: int
+    control: str | None
+    scoring: str
+    group: int
+    seeds: int
+    J: float
+    F: float
+    JF: float
+    JF_low: float
+    JF_high: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Rows, and facts that hold for all of them (`manifest`: the support list's hash, ...)."""
+
+    rows: tuple[SummaryRow, ...]
+    facts: Mapping[str, Any]
+
+
+Key = tuple[str, int, str | None, str, int]  # method, shots, control, scoring, group
+
+
+def split(records: Sequence[Record]) -> dict[Key, list[Record]]:
+    """The records of each row, by (method, shots, control, scoring, group)."""
+    parts: dict[Key, list[Record]] = {}
+    for r in records:
+        parts.setdefault((r.method, r.shots, r.control, r.scoring, r.group), []).append(r)
+    return parts
+
+
+def summarise(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0, **facts: Any) -> Summary:
+    """One row for each part of the records, ordered: `paper` before `davis`, no control first, methods as they first
+    occur, shots ascending. `facts` become top-level keys (`manifest`, ...), so JSON must be able to hold them.
+
+    Raises ValueError if an item occurs twice in one row.
+    """
+    parts = split(records)
+    methods = list(dict.fromkeys(record.method for record in records))
+    keys = sorted(parts, key=lambda k: (k[4], k[3] != "paper", CONTROLS.index(k[2]), methods.index(k[0]), k[1]))
+    rows = tuple(_row(key, parts[key], resamples, seed) for key in keys)
+    interval = (
+        f"{CONFIDENCE:.0%} percentile interval of J&F from {resamples} bootstrap resamples: classes are drawn, then "
+        "videos in each drawn class; all sentences, objects and support seeds of a video stay together"
+    )
+    return Summary(rows, {"interval": interval, "resamples": resamples, **facts})
+
+
+def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> SummaryRow:
+    method, shots, control, scoring, group = key
+    found = estimate(records, resamples=resamples, seed=seed)
+    return SummaryRow(
+        method=method,
+        shots=shots,
+        control=control,
+        scoring=scoring,
+        group=group,
+        seeds=len({record.seed for record in records}),
+        J=found.J,
+        F=found.F,
+        JF=found.JF,
+        JF_low=found.JF_low,
+        JF_high=found.JF_high,
+        seconds=sum(record.seconds for record in records),
+    )
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Write summary.json whole or not at all."""
+    content = {"rows": [asdict(row) for row in summary.rows], **summary.facts}
+    write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_summary(path: Path) -> Summary:
+    """Raises UserError if the file is absent, no JSON, or its rows lack a key."""
+    if not path.is_file():
+        raise UserError(f"no summary at {path}: evaluate the run first, which writes this file")
+    names = [field.name for field in fields(SummaryRow)]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(SummaryRow(**{name: row[name] for name in names}) for row in content.pop("rows"))
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no summary ({type(error).__name__}: {error}); evaluate the run again") from error
+    return Summary(rows, content)

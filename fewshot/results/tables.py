@@ -1,0 +1,85 @@
+"""Results as tables: aligned text for a terminal, Markdown for a report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot.results.summary import Summary, SummaryRow, read_summary
+
+Cells = Sequence[Sequence[str]]
+
+
+def results_table(source: Summary | Path) -> str:
+    """All rows of a summary, or of the summary.json in a run folder, as plain text, one block for each scoring."""
+    summary = read_summary(source / "summary.json") if isinstance(source, Path) else source
+    blocks = []
+    for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
+        rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]
+        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", "seeds", "seconds")
+        body = [
+            (
+                *(row.method, str(row.shots), row.control or "-"),
+                *(points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high)),
+                *(str(row.seeds), f"{row.seconds:.1f}"),
+            )
+            for row in rows
+        ]
+        asked = transfer_note(summary) or "novel classes"
+        title = f"Group {group}, {asked}, {scoring} scoring (points, 0-100)"
+        blocks.append(f"{title}\n{text_table(head, body)}")
+    notes = [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
+    notes += [f"Support list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
+    return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
+
+
+def transfer_note(summary: Summary) -> str:
+    """Where the tasks are of another benchmark than that of the training: which, and what the training has seen."""
+    transfer = summary.facts.get("transfer")
+    if not transfer:
+        return ""
+    seen = [name for name in transfer["evaluated"] if name in transfer["seen_in_training"]]
+    return f"transfer to {transfer['root']}" + (f", seen in training: {', '.join(seen)}" if seen else "")
+
+
+def points(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def signed(value: float) -> str:
+    return f"{value:+.1f}"
+
+
+def interval(low: float, high: float, form: str = ".1f") -> str:
+    return f"[{low:{form}}, {high:{form}}]"
+
+
+def label(row: SummaryRow) -> str:
+    """Method and shots in a few characters, for the head of a column."""
+    return f"{row.method} {row.shots}-shot"
+
+
+def text_table(head: Sequence[str], body: Cells) -> str:
+    """Columns aligned by spaces: words to the left, numbers to the right."""
+    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
+    numeric = numeric_columns(head, body)
+    lines = []
+    for row in (head, ["-" * width for width in widths], *body):
+        cells = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def markdown_table(head: Sequence[str], body: Cells) -> str:
+    rule = ["---:" if right else "---" for right in numeric_columns(head, body)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *body))
+
+
+def numeric_columns(head: Sequence[str], body: Cells) -> list[bool]:
+    """For each column whether it holds nothing but numbers and intervals, which are set to the right."""
+    return [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
+
+
+def _is_numeric(cell: str) -> bool:
+    return re.fullmatch(r"[-+.,\[\] 0-9]*", cell) is not None

@@ -1,0 +1,113 @@
+"""What training and evaluation build from a config alike: catalog, network, cached features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from episodes.catalog import VideoCatalog
+from episodes.decode import DAMAGE, decode_mask, decode_picture
+from episodes.errors import LayoutError, ReadError
+from episodes.readers import read_benchmark
+from fewshot.config.experiment import ExperimentConfig
+from fewshot.runs.features import FeatureStore, encoder_fingerprint
+from fewshot.runs.initial_weights import read_initial_weights
+from fewshot.runs.progress import Progress
+from fewshot.runs.randomness import INITIAL_WEIGHTS, torch_randomness
+from models.network import FewShotRVOS
+
+log = logging.getLogger(__name__)
+
+
+def build_network(config: ExperimentConfig) -> FewShotRVOS:
+    """The network with its initial weights: those that the experiment names, all others by its seed alone."""
+    given = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
+    model = config.model
+    if given is not None and given.encoders is not None:
+        model = model.model_copy(update={"pretrained": False})  # nothing is downloaded to be replaced at once
+    with torch_randomness(config.seed, INITIAL_WEIGHTS):
+        network = FewShotRVOS(model)
+    if given is not None:
+        given.put_into(network)
+    network.head.scope(config.learner.scope)  # a wrong name is refused before training, not at the evaluation after it
+    return network
+
+
+def open_catalog(config: ExperimentConfig) -> VideoCatalog:
+    """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
+    return open_benchmark(config.data.root, "data.root")
+
+
+def open_benchmark(root: Path, key: str) -> VideoCatalog:
+    """The index of the benchmark in the folder that the config names in `key`; LayoutError where it is faulty."""
+    try:
+        catalog = read_benchmark(root)
+        catalog.refuse_errors()
+    except LayoutError as error:
+        raise LayoutError(f"{key}: {error}") from error
+    for note in catalog.notes:
+        log.info("%s: %s", root, note)
+    return catalog
+
+
+def cached_features(
+    config: ExperimentConfig, catalog: VideoCatalog, network: FewShotRVOS, device: torch.device | str
+) -> FeatureStore | None:
+    """Trunk features of all frames of the benchmark, computed where missing; None if the config caches nothing."""
+    if config.data.cache is None:
+        return None
+    _refuse_other_sizes(catalog)
+    image = network.trunk.image
+    sizes = config.data.short_side, config.data.max_long_side
+    store = FeatureStore(config.data.cache, encoder_fingerprint(image), *sizes)
+    frames = list(_all_frames(catalog))
+    missing = store.missing(frames)
+    if missing:
+        log.info(
+            "trunk features: %d of %d frames are kept in %s", len(frames) - len(missing), len(frames), store.folder
+        )
+        with Progress("trunk features", len(missing), unit="frame") as progress:
+            store.fill(missing, image, device, progress.update)
+    return store
+
+
+def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
+    """Compute all trunk features that a run of this config reads; None if it caches none.
+
+    Runs that start beside each other, of one benchmark and encoder, then find them and do not compute them twice.
+    """
+    if config.train.threads:
+        torch.set_num_threads(config.train.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return cached_features(config, open_catalog(config), build_network(config).to(device), device)
+
+
+def _refuse_other_sizes(catalog: VideoCatalog) -> None:
+    """Beside stored features no picture is decoded, so its size is compared with that of its mask here."""
+    for video in catalog.videos.values():
+        for picture, mask in ((video.frame_path(frame), video.mask_path(frame)) for frame in video.frames):
+            if mask.is_file() and (found := _size(mask, decode_mask)) != (wanted := _size(picture, decode_picture)):
+                raise ReadError(
+                    f"{mask}: {found[0]} x {found[1]}, but its picture {picture} is {wanted[0]} x {wanted[1]} pixels "
+                    "(width x height); write both at the same size"
+                )
+
+
+def _size(path: Path, decode: Callable[[Path], NDArray[np.uint8]]) -> tuple[int, int]:
+    """(width, height) from the file's header; ReadError of `decode` if it has none."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except DAMAGE:
+        height, width = decode(path).shape[:2]
+        return width, height
+
+
+def _all_frames(catalog: VideoCatalog) -> Iterable[Path]:
+    return (video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames)

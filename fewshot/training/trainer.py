@@ -1,0 +1,291 @@
+"""Meta-training: episodes of base classes, one optimiser step after another, resumable at any of them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from episodes.catalog import VideoCatalog
+from episodes.dataset import EpisodeDataset, collate
+from episodes.errors import TrainingError, UserError
+from episodes.sampling import EpisodeSampler, rank_slice
+from episodes.types import Episode
+from fewshot.config.experiment import ExperimentConfig, plain
+from fewshot.learners import Learner, build_learner
+from fewshot.runs.build import build_network, cached_features, open_catalog
+from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
+from fewshot.runs.features import FeatureStore
+from fewshot.runs.interruption import uninterrupted
+from fewshot.runs.log import RunLog, write_meta
+from fewshot.runs.progress import Progress
+from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
+from fewshot.training.optimizer import build_optimizer, learning_rate
+from fewshot.training.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def train(config: ExperimentConfig, run_folder: Path) -> Path:
+    """Train to the last step, from the run folder's latest checkpoint if it has one; returns the last checkpoint.
+
+    Ctrl-C finishes the step and saves a checkpoint of it before it goes on to the caller. Raises UserError subclasses
+    for bad input and `TrainingError` if a loss or gradient is not finite.
+    """
+    return Trainer(config, run_folder).run()
+
+
+@dataclass
+class StepResult:
+    """What one optimiser step reports."""
+
+    losses: dict[str, float]
+    grad_norm: float
+    rate: float
+
+
+class Trainer:
+    """Holds what a step needs; `step` is the whole algorithm."""
+
+    def __init__(self, config: ExperimentConfig, run_folder: Path) -> None:
+        self.config = config
+        self.run_folder = run_folder
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        precision = "no" if config.train.precision == "fp32" else config.train.precision
+        # Said outright: without a GPU accelerate takes torchrun's processes for separate trainings.
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
+        if config.train.batch_episodes % self.world:
+            raise TrainingError(
+                f"train.batch_episodes = {config.train.batch_episodes} cannot be split over {self.world} processes; "
+                "give a multiple"
+            )
+        catalog = open_catalog(config)
+        self.sampler = build_sampler(config, catalog, "train")
+        validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
+        self.network = build_network(config).to(self.accelerator.device)
+        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
+        self.learner: Learner = build_learner(config.learner, self.network, chunk, trajectory)
+        self.optimizer = build_optimizer(self.learner.trained(), config.train)
+        features = self._features(catalog)
+        augment = config.episodes.augment
+        short, long = config.data.short_side, config.data.max_long_side
+        self.dataset = EpisodeDataset(
+            catalog,
+            self.sampler,
+            short,
+            max_long_side=long,
+            augment=augment,
+            features=features if augment is None else None,  # cached features are those of unchanged frames
+        )
+        self.validation = None
+        if validation_sampler is not None:
+            episodes = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long, features=features)
+            pictures = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long)
+            self.validation = Validation(episodes, pictures, config.train.validation_episodes)
+
+    def _features(self, catalog: VideoCatalog) -> FeatureStore | None:
+        """One process fills the cache, then all read it."""
+        with self.accelerator.main_process_first():
+            return cached_features(self.config, catalog, self.network, self.accelerator.device)
+
+    # ------------------------------------------------------------------ one step
+
+    def step(self, number: int, episodes: Episode) -> StepResult:
+        """Optimiser step `number` (from 0) on this process's share of the step's episodes."""
+        share = len(episodes.specs) / self.config.train.batch_episodes
+        rate = learning_rate(number, self.config.train)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        self.network.train()
+        with torch_randomness(self.config.seed, TRAINING_STEP, number, self.rank), self.accelerator.autocast():
+            losses = self.learner.backward(episodes.to(self.accelerator.device), share)
+        self._average_gradients()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
+        self._refuse_non_finite(number, episodes, losses, norm)
+        self.optimizer.step()
+        return StepResult(self._average_losses(losses), norm, rate)
+
+    def _average_gradients(self) -> None:
+        """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean."""
+        if self.world == 1:
+            return
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                gathered = self.accelerator.reduce(parameter.grad, reduction="sum")
+                assert isinstance(gathered, Tensor)
+                parameter.grad.copy_(gathered)
+
+    def _average_losses(self, losses: dict[str, float]) -> dict[str, float]:
+        """The losses of all processes' episodes, for the record: every process has equally many."""
+        if self.world == 1:
+            return losses
+        mean = self.accelerator.reduce(torch.tensor(list(losses.values()), device=self.accelerator.device), "mean")
+        assert isinstance(mean, Tensor)
+        return dict(zip(losses, mean.tolist(), strict=True))
+
+    def _refuse_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if not bad and math.isfinite(norm):
+            return
+        drawn = "; ".join(f"index {s.index}: class {s.category}, query video {s.query.video}" for s in episodes.specs)
+        raise TrainingError(
+            f"step {number}: {'loss ' + ', '.join(bad) if bad else 'gradient norm'} is not finite, so the weights "
+            f"were left as they are. Episodes of split train, seed {self.config.seed}: {drawn}. "
+            "Lower train.learning_rate, or use train.precision=fp32; the last checkpoint is intact"
+        )
+
+    # ------------------------------------------------------------------ the run around it
+
+    def run(self) -> Path:
+        start = self._resume()
+        steps = self.config.train.steps
+        if steps == 0:  # nothing to train: the initial weights are what the run has
+            if latest(self.run_folder) is None:
+                self._record_start(0)
+                self._save(0, None)
+            self.accelerator.wait_for_everyone()
+        if start >= steps:
+            log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
+            found = latest(self.run_folder)
+            assert found is not None
+            return found
+        self._record_start(start)
+        done, score = start, None
+        with (
+            RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog,
+            Progress("training", steps, done=start) as progress,
+        ):
+            try:
+                for number, episodes in zip(range(start, steps), self._batches(start), strict=True):
+                    # Weights, metrics and validation of one step belong together: Ctrl-C comes before or after them.
+                    with uninterrupted():
+                        result = self.step(number, episodes)
+                        done, score = number + 1, None
+                        progress.update(done, {"loss": result.losses["total"]})
+                        if self._due(done, self.config.train.log_every):
+                            rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
+                            runlog.scalars(done, "train", {**result.losses, **rates})
+                            if report := self.learner.report():
+                                runlog.scalars(done, "learner", report)
+                        if self.validation is not None and self._due(done, self.config.train.validate_every):
+                            score = self._validate(runlog, done)
+                        if self._due(done, self.config.train.checkpoint_every):
+                            self._save(done, score)
+                            self.accelerator.wait_for_everyone()
+            except KeyboardInterrupt:
+                if done > start:
+                    log.info("interrupted: saving step %d", done)
+                    self._save(done, score)
+                raise
+            runlog.hyperparameters(plain(self.config), {} if score is None else {"validation_JF": score})
+        found = latest(self.run_folder)
+        assert found is not None
+        return found
+
+    def _record_start(self, step: int) -> None:
+        if self.rank == 0:
+            write_meta(self.run_folder, seed=self.config.seed, step=step)
+
+    def _due(self, done: int, every: int) -> bool:
+        return done == self.config.train.steps or (every > 0 and done % every == 0)
+
+    def _batches(self, start: int) -> Iterator[Episode]:
+        """This process's slice of the episodes of each step; the same list for any number of workers."""
+        size = self.config.train.batch_episodes
+        slices = [
+            list(rank_slice(step * size, (step + 1) * size, rank=self.rank, processes=self.world))
+            for step in range(start, self.config.train.steps)
+        ]
+        workers = self.config.train.workers
+        loader = DataLoader(
+            _ErrorsAsItems(self.dataset),
+            batch_sampler=slices,
+            num_workers=workers,
+            collate_fn=_collate_or_error,
+            prefetch_factor=2 if workers else None,
+            multiprocessing_context="forkserver" if workers else None,
+        )
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
+
+    def _validate(self, runlog: RunLog, done: int) -> float:
+        assert self.validation is not None
+        began = time.perf_counter()
+        scores, overlay = self.validation.run(self.learner, self.accelerator.device)
+        values = {"J": scores.J, "F": scores.F, "JF": scores.JF, "seconds": time.perf_counter() - began}
+        runlog.scalars(done, "validation", values)
+        runlog.image(done, "validation/episode", torch.from_numpy(overlay.copy()).permute(2, 0, 1))
+        log.info("step %d: validation J %.1f  F %.1f  J&F %.1f", done, scores.J, scores.F, scores.JF)
+        return scores.JF
+
+    def _save(self, done: int, score: float | None) -> None:
+        if self.rank == 0:
+            save_checkpoint(
+                self.run_folder,
+                done,
+                model_state=self.network.head.state_dict(),
+                learner_state=self.learner.own.state_dict(),
+                optimizer=self.optimizer,
+                extra={"step": done, "experiment": self.config.name},
+                score=score,
+                keep=self.config.train.keep_checkpoints,
+            )
+
+    def _resume(self) -> int:
+        folder = latest(self.run_folder)
+        if folder is None:
+            return 0
+        extra = load_checkpoint(folder, model=self.network.head, learner=self.learner.own, optimizer=self.optimizer)
+        log.info("resumed %s at step %d", folder, extra["step"])
+        return int(extra["step"])
+
+
+class _ErrorsAsItems(Dataset["Episode | UserError"]):
+    """Episodes, or the error in place of one: a loader's worker would write its traceback into the message."""
+
+    def __init__(self, episodes: EpisodeDataset) -> None:
+        self.episodes = episodes
+
+    def __getitem__(self, index: int) -> Episode | UserError:
+        try:
+            return self.episodes[index]
+        except UserError as error:
+            return error
+
+
+def _collate_or_error(items: list[Episode | UserError]) -> Episode | UserError:
+    errors = [item for item in items if isinstance(item, UserError)]
+    return errors[0] if errors else collate([item for item in items if isinstance(item, Episode)])
+
+
+def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -> EpisodeSampler:
+    """The episodes of this experiment for split "train" or "val", of the videos that its group may train on."""
+    episodes = config.episodes
+    return EpisodeSampler(
+        catalog.part(config.data.group, "train"),
+        group=config.data.group,
+        split=split,
+        seed=config.seed,
+        shots=episodes.shots,
+        support_frames=episodes.support_frames,
+        query_frames=episodes.query_frames,
+        name_shuffle=episodes.name_shuffle if split == "train" else 0.0,
+        validation_videos=episodes.validation_videos,
+        small_classes=episodes.small_classes,
+    )

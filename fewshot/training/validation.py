@@ -1,0 +1,61 @@
+"""Validation on held-out videos of base classes: never a novel class, always the same episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from episodes.dataset import EpisodeDataset
+from episodes.types import Episode
+from fewshot.learners import Learner
+from fewshot.results.metrics import TOLERANCES, score_clip
+from fewshot.results.overlays import ClipPicture, Picture, draw_overlay
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """Means over all frames, in points (0-100)."""
+
+    J: float
+    F: float
+
+    @property
+    def JF(self) -> float:  # noqa: N802, the measure's name
+        return (self.J + self.F) / 2
+
+
+class Validation:
+    """The first `count` validation episodes."""
+
+    def __init__(self, dataset: EpisodeDataset, pictures: EpisodeDataset, count: int) -> None:
+        """`pictures` has the same episodes with decoded frames, for drawing; `dataset` may have cached features."""
+        self.dataset = dataset
+        self.pictures = pictures
+        self.count = count
+
+    def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:
+        """Scores, and a picture (H, W, 3) of the first episode."""
+        region, boundary = [], []
+        pages: list[Picture] = []
+        for index in range(self.count):
+            episode: Episode = self.dataset[index].to(device)
+            rows, columns = episode.query.picture()
+            predicted = learner.adapt(episode.support).predict(episode.query)[0, :, rows, columns].cpu().numpy() > 0.5
+            truth = episode.query.masks[0, :, rows, columns].cpu().numpy()
+            j, f = score_clip(predicted, truth, tolerance=TOLERANCES["paper"])
+            region.append(j)
+            boundary.append(f)
+            if not pages:
+                pages.append(self._draw(predicted, f"validation J {100 * j.mean():.0f}"))
+        scores = ValidationScores(
+            100 * float(np.concatenate(region).mean()), 100 * float(np.concatenate(boundary).mean())
+        )
+        return scores, pages[0]
+
+    def _draw(self, predicted: NDArray[np.bool_], title: str) -> Picture:
+        episode = self.pictures[0]
+        support = [ClipPicture.of_batch(episode.support, shot) for shot in range(episode.shots)]
+        return draw_overlay(support, ClipPicture.of_batch(episode.query), predicted, title=title)

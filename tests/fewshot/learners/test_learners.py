@@ -1,0 +1,359 @@
+"""The two verbs: `adapt` never touches the network, `backward` leaves exactly the gradient that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, get_args
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from episodes.errors import ConfigError
+from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
+from fewshot.config.experiment import LearnerConfig
+from fewshot.learners import Conditioning, Finetune, InnerLoop, Predictor, Trajectory, build_learner
+from fewshot.learners.inner_loss import SupportTask
+from models.decoder import DecoderOutput
+from models.network import FewShotRVOS, Prediction
+from models.objective import objective
+from tests.random_clips import random_clips, small_network
+
+
+def finetune(network: FewShotRVOS, steps: int = 2, scope: str = "head", rate: float = 1e-2) -> Finetune:
+    return Finetune(network, 10, inner=InnerLoop(steps, rate, scope))
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def changed(module: nn.Module, before: dict[str, Tensor]) -> list[str]:
+    return [name for name, value in module.state_dict().items() if not torch.equal(value, before[name])]
+
+
+def episode(count: int = 1, shots: int = 2) -> Episode:
+    clip = ClipRef("video", "1", "1", ("00000", "00005"))
+    spec = EpisodeSpec(0, "train", 0, "disc", "disc", (clip,) * shots, clip)
+    return Episode((spec,) * count, random_clips(count * shots), random_clips(count, seed=1))
+
+
+@contextmanager
+def counted_calls(module: nn.Module) -> Iterator[list[Any]]:
+    """The arguments of every forward call of a module inside."""
+    calls: list[Any] = []
+    handle = module.register_forward_pre_hook(lambda _module, arguments: calls.append(arguments))
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+# --------------------------------------------------------------------------- conditioning
+
+
+def test_conditioning_leaves_every_weight_and_gradient_alone() -> None:
+    network = small_network()
+    before = weights(network)
+
+    Conditioning(network).adapt(random_clips(2)).predict(random_clips(1, seed=1))
+
+    assert changed(network, before) == []
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert any(parameter.requires_grad for parameter in network.head.parameters())
+
+
+def test_a_prediction_is_a_map_of_probabilities_without_the_padding() -> None:
+    query = random_clips(2, frames=3, size=(64, 96), seed=1)
+    query.valid[0, 48:] = False
+    query.valid[1, :, 70:] = False
+
+    found = Conditioning(small_network()).adapt(random_clips(2)).predict(query)
+
+    assert found.shape == (2, 3, 64, 96)
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert ((found >= 0) & (found <= 1)).all()
+    assert (found[~query.valid[:, None].expand_as(found)] == 0).all()
+    assert (found[query.valid[:, None].expand_as(found)] > 0).all()
+
+
+def test_several_queries_at_once_are_predicted_as_each_alone() -> None:
+    predictor = Conditioning(small_network()).adapt(random_clips(2))
+    queries = random_clips(3, seed=1)
+
+    together = predictor.predict(queries)
+
+    for clip in range(3):
+        alone = predictor.predict(queries.select([clip]))
+        torch.testing.assert_close(together[clip : clip + 1], alone, atol=1e-3, rtol=1e-3)
+
+
+# --------------------------------------------------------------------------- long clips
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 8])
+def test_a_clip_longer_than_a_chunk_is_predicted_whole(chunk: int) -> None:
+    predictor = Conditioning(small_network(), chunk).adapt(random_clips(1))
+
+    found = predictor.predict(random_clips(1, frames=5, seed=1))
+
+    assert found.shape == (1, 5, 64, 64)
+    assert found.isfinite().all()
+
+
+def test_where_frames_do_not_see_each_other_the_chunk_changes_nothing() -> None:
+    network = small_network(
+        mask={"head": "hybrid", "vl_strides": ()}, affinity={"stages": ("cross",)}, word_prior=False
+    )
+    support, query = random_clips(1), random_clips(1, frames=5, seed=1)
+
+    whole, *parts = (Conditioning(network, chunk).adapt(support).predict(query) for chunk in (5, 1, 2, 4))
+
+    for part in parts:
+        torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
+
+
+class TwoTrajectories(nn.Module):
+    """A head whose query 0 says yes everywhere and query 1 says no; each chunk has its own scores."""
+
+    def __init__(self, scores: list[tuple[float, float]]) -> None:
+        super().__init__()
+        self.scores = iter(scores)
+
+    def remember(self, *_: object) -> TwoTrajectories:
+        return self
+
+    def expand(self, batch: int) -> TwoTrajectories:
+        return self
+
+    def decode(self, chunk: Any, memory: object) -> Prediction:
+        frames = chunk.times.shape[1]
+        logits = torch.tensor(next(self.scores)).logit().view(1, 1, 2, 1).expand(1, frames, 2, 1)
+        boxes = torch.zeros(1, frames, 2, 4)
+        masks = torch.tensor([9.0, -9.0]).view(1, 1, 2, 1, 1).expand(1, frames, 2, 16, 16)
+        queries = DecoderOutput(torch.zeros(1, frames, 2, 8), boxes[0], boxes, boxes, logits)
+        return Prediction(queries, [masks], None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("scores", "followed"),
+    [([(0.9, 0.1), (0.4, 0.6), (0.4, 0.6)], 0), ([(0.6, 0.4), (0.1, 0.9), (0.6, 0.4)], 1)],
+)
+def test_one_trajectory_is_followed_through_all_chunks(scores: list[tuple[float, float]], followed: int) -> None:
+    """The best mean over the whole clip, also where another one is better in most chunks."""
+    network = small_network()
+    predictor = Predictor(network, TwoTrajectories(scores), network.trunk(random_clips(1)), 2)  # type: ignore[arg-type]
+
+    found = predictor.predict(random_clips(1, frames=6, seed=1))
+
+    assert (found > 0.5).all() if followed == 0 else (found < 0.5).all()
+
+
+@pytest.mark.parametrize(("trajectory", "chosen"), [("chunk", [0, 1, 0]), ("linked", [0, 0, 0])])
+def test_a_trajectory_is_chosen_for_the_clip_or_anew_in_each_chunk(trajectory: Trajectory, chosen: list[int]) -> None:
+    network = small_network()
+    head: Any = TwoTrajectories([(0.9, 0.1), (0.4, 0.6), (0.6, 0.4)])
+    predictor = Predictor(network, head, network.trunk(random_clips(1)), 2, trajectory)
+
+    found = predictor.predict(random_clips(1, frames=6, seed=1)) > 0.5
+
+    for chunk, query in enumerate(chosen):  # query 0 says yes everywhere, query 1 says no
+        assert (found[:, 2 * chunk : 2 * chunk + 2] == (query == 0)).all()
+
+
+@pytest.mark.parametrize("name", get_args(LearnerConfig.model_fields["name"].annotation))
+def test_every_learner_hands_chunk_and_trajectory_to_its_predictor(name: str) -> None:
+    config = LearnerConfig.model_validate({"name": name, "steps": 1})
+
+    predictor = build_learner(config, small_network(), 3, "chunk").adapt(random_clips(2))
+
+    assert (predictor.chunk_frames, predictor.trajectory) == (3, "chunk")
+
+
+def test_support_and_words_are_encoded_once_for_any_number_of_chunks_and_queries() -> None:
+    network = small_network()
+    support, query = random_clips(2), random_clips(1, frames=5, seed=1, texts=("words of this test alone",))
+    text = network.trunk.text
+
+    with counted_calls(network.trunk.image) as seen, patch.object(text, "_encode", wraps=text._encode) as encode:
+        predictor = Conditioning(network, 2).adapt(support)
+        with patch.object(network.head, "remember", wraps=network.head.remember) as remember:
+            predictor.predict(query)
+            predictor.predict(query)
+
+    assert [len(frames) * frames.shape[1] for (frames,) in seen] == [4, 2, 2, 1, 2, 2, 1]  # the support's come first
+    assert remember.call_count == 1
+    assert [call.args[0] for call in encode.call_args_list if call.args[0] == query.texts] == [query.texts]
+
+
+# --------------------------------------------------------------------------- finetune
+
+
+@pytest.mark.parametrize(("shots", "frames"), [(1, 1), (1, 3), (3, 2)])
+def test_finetuning_changes_the_prediction_and_never_the_network(shots: int, frames: int) -> None:
+    network = small_network()
+    before = weights(network)
+    trained = {name: p.requires_grad for name, p in network.named_parameters()}
+    support, query = random_clips(shots, frames), random_clips(1, seed=1)
+
+    plain = Conditioning(network).adapt(support).predict(query)
+    tuned = finetune(network).adapt(support).predict(query)
+
+    assert not torch.allclose(plain, tuned, atol=1e-3)
+    assert tuned.isfinite().all()
+    assert changed(network, before) == []
+    assert {name: p.requires_grad for name, p in network.named_parameters()} == trained
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_finetuning_of_no_steps_is_conditioning() -> None:
+    network = small_network()
+    support, query = random_clips(2), random_clips(1, seed=1)
+
+    plain, tuned = (learner.adapt(support).predict(query) for learner in (Conditioning(network), finetune(network, 0)))
+
+    torch.testing.assert_close(tuned, plain, atol=1e-4, rtol=1e-4)  # torch rounds otherwise where no weight learns
+
+
+def test_finetuning_repeats_itself_bit_for_bit_and_needs_no_outer_gradients() -> None:
+    learner = finetune(small_network(dropout=0.5).train())
+    support, query = random_clips(2), random_clips(1, seed=1)
+
+    first = learner.adapt(support).predict(query)
+    with torch.no_grad():
+        second = learner.adapt(support).predict(query)
+
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("scope", ["affinity", "dense", "decoder.class_embed", "prior"])
+def test_finetuning_changes_its_scope_alone(scope: str) -> None:
+    network = small_network()
+    before = weights(network.head)
+
+    predictor = finetune(network, scope=scope).adapt(random_clips(2))
+
+    moved = changed(predictor.head, before)
+    assert moved
+    assert all(name.startswith(f"{scope}.") for name in moved)
+
+
+def test_finetuning_lowers_its_loss_on_the_support() -> None:
+    network = small_network()
+    learner, support = finetune(network, steps=15, rate=3e-3), random_clips(2)
+    task = SupportTask(support, network.trunk(support), network.config.loss)
+
+    tuned = learner.adapt(support).head
+
+    losses = [sum(task.loss(head, step).item() for step in range(2)) for head in (tuned, network.head)]
+    assert losses[0] < losses[1]
+
+
+def test_the_masks_of_the_whole_class_are_never_read_in_adaptation() -> None:
+    """A support set of a new class shows one object; the others have no masks."""
+    network = small_network()
+    support = random_clips(2)
+    hidden = replace(support, class_masks=torch.zeros_like(support.class_masks))
+
+    first, second = (finetune(network).adapt(clips).head.state_dict() for clips in (support, hidden))
+
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+def test_an_unknown_or_empty_scope_is_refused_before_anything_trains() -> None:
+    with pytest.raises(ConfigError, match="no part 'affinty'; its parts are head,"):
+        finetune(small_network(), scope="affinty")
+    with pytest.raises(ConfigError, match="scope 'affinity' has no weights"):
+        finetune(small_network(affinity={"stages": ()}), scope="affinity")
+
+
+# --------------------------------------------------------------------------- backward
+
+
+def total_gradient(network: FewShotRVOS, data: Episode) -> dict[str, Tensor]:
+    network.zero_grad(set_to_none=True)
+    objective(network(data.support, data.query, data.shots), data.query, network.config.loss)["total"].backward()
+    found = {name: p.grad.clone() for name, p in network.head.named_parameters() if p.grad is not None}
+    network.zero_grad(set_to_none=True)
+    return found
+
+
+@pytest.mark.parametrize("build", [Conditioning, finetune])
+def test_backward_leaves_the_scaled_gradient_and_adds_to_what_is_there(build: Any) -> None:
+    network = small_network()
+    data = episode()
+    expected = total_gradient(network, data)
+    learner = build(network)
+
+    terms = learner.backward(data, 0.5)
+    learner.backward(data, 0.25)
+
+    got = {name: p.grad for name, p in network.head.named_parameters() if p.grad is not None}
+    assert got.keys() == expected.keys()
+    for name, gradient in got.items():
+        torch.testing.assert_close(gradient, 0.75 * expected[name], atol=1e-5, rtol=1e-3)
+    assert all(isinstance(value, float) for value in terms.values())
+    assert "total" in terms
+
+
+def test_the_gradient_of_a_batch_is_the_mean_over_its_episodes() -> None:
+    network = small_network(mask={"head": "dense"}, loss={"refer": 0.0})  # `refer` is a mean over pixels of the class
+    data = episode(count=2)
+    single = [
+        Episode(data.specs[:1], data.support.select([2 * i, 2 * i + 1]), data.query.select([i])) for i in range(2)
+    ]
+
+    together, first, second = (total_gradient(network, part) for part in (data, *single))
+
+    for name, gradient in together.items():
+        scale = float(gradient.abs().max()) + 1e-6
+        torch.testing.assert_close(gradient, (first[name] + second[name]) / 2, atol=1e-2 * scale, rtol=0.0)
+
+
+def test_backward_leaves_the_trunk_and_all_weights_alone() -> None:
+    network = small_network()
+    before = weights(network)
+
+    Conditioning(network).backward(episode())
+
+    assert changed(network, before) == []
+    assert all(parameter.grad is None for parameter in network.trunk.parameters())
+
+
+def test_the_config_chooses_the_learner() -> None:
+    network = small_network()
+
+    plain = build_learner(LearnerConfig(), network, 7)
+    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="affinity"), network, 7)
+
+    assert isinstance(plain, Conditioning)
+    assert isinstance(tuned, Finetune)
+    assert tuned.inner == InnerLoop(3, 1e-3, "affinity", min_shots=2)
+    assert tuned.chunk_frames == 7
+
+
+@pytest.mark.parametrize("early_stop", [False, True])
+def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop: bool) -> None:
+    network = small_network()
+    before = weights(network.head)
+    subject = Finetune(network, 10, inner=InnerLoop(2, 1e-2, early_stop=early_stop, min_shots=3))
+
+    few, enough = (subject.adapt(random_clips(shots)) for shots in (2, 3))
+
+    assert [subject.takes_steps(shots) for shots in (2, 3)] == [False, True]
+    assert changed(few.head, before) == []
+    assert len(few.support.masks) == 2
+    assert early_stop or changed(enough.head, before) != []
+
+
+def test_a_clip_in_features_is_predicted_like_its_frames() -> None:
+    network = small_network()
+    support, query = random_clips(1), random_clips(1, frames=3, seed=1)
+    cached: ClipBatch = replace(query, frames=None, features=network.trunk(query).pyramid)
+    predictor = Conditioning(network, 2).adapt(support)
+
+    torch.testing.assert_close(predictor.predict(cached), predictor.predict(query), atol=1e-3, rtol=1e-3)

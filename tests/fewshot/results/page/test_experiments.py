@@ -1,0 +1,148 @@
+"""Which runs belong together, which are compared, and which are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from episodes.errors import UserError
+from fewshot.results.page.content import Table
+from fewshot.results.page.experiments import group_runs, strata
+from fewshot.results.page.report import build_page
+from fewshot.results.page.runs import read_runs
+from tests.synthetic_runs import write_run
+
+
+def experiments(*folders: Path):
+    return group_runs(read_runs(folders))
+
+
+def table(page, section: str, heading: str) -> Table:
+    found = next(one for one in page.sections if one.title == section)
+    return next(t for path, t in found.tables() if path.endswith(heading))
+
+
+def test_runs_that_differ_in_the_training_seed_alone_are_one_experiment(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / f"s{seed}", seed=seed) for seed in (2, 0, 1)]
+
+    (found,) = experiments(*folders)
+
+    assert [run.seed for run in found.runs] == [0, 1, 2]
+    assert all(len(row.trainings) == 3 for part in strata([found]) for row in part.rows)
+
+
+def test_another_value_or_another_support_list_makes_another_experiment(tmp_path: Path) -> None:
+    folders = [
+        write_run(tmp_path / "a"),
+        write_run(tmp_path / "b", seed=1, config={"train": {"steps": 20}}),
+        write_run(tmp_path / "c", seed=2, manifest="e" * 64),
+    ]
+
+    assert [one.name for one in experiments(*folders)] == ["a", "b", "c"]
+
+
+def test_values_that_change_no_score_do_not_separate_training_seeds(tmp_path: Path) -> None:
+    moved = {"data": {"root": "elsewhere", "group": 1, "cache": "c"}, "train": {"steps": 10, "threads": 1}}
+    plain = {"data": {"root": "data/x", "group": 1, "cache": None}, "train": {"steps": 10, "threads": 4}}
+
+    found = experiments(write_run(tmp_path / "a", config=plain), write_run(tmp_path / "b", seed=1, config=moved))
+
+    assert len(found) == 1
+
+
+def test_one_training_counted_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a and .*b are one experiment with one training seed \(0\)"):
+        experiments(write_run(tmp_path / "a"), write_run(tmp_path / "b"))
+    with pytest.raises(UserError, match="is named twice"):
+        read_runs([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+
+
+def test_runs_of_different_benchmarks_are_refused_naming_both(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1, benchmark="c" * 64)]
+
+    with pytest.raises(UserError, match=r"different benchmarks: .*a \(data/x, index b+\) and .*b \(data/x, index c+\)"):
+        build_page(folders)
+
+
+def test_pictures_written_with_other_values_are_another_benchmark(tmp_path: Path) -> None:
+    sizes = [{"data": {"root": "data/x", "group": 1, "glyphs": {"size": size}}} for size in (64, 128)]
+
+    with pytest.raises(UserError, match="different benchmarks"):
+        build_page([write_run(tmp_path / f"s{n}", seed=n, config=values) for n, values in enumerate(sizes)])
+
+
+def test_a_run_that_does_not_say_its_benchmark_can_only_be_reported_alone(tmp_path: Path) -> None:
+    old, new = write_run(tmp_path / "old", benchmark=None), write_run(tmp_path / "new", seed=1)
+
+    assert build_page([old]).sections
+    with pytest.raises(UserError, match=r"old: its summary does not say which benchmark.*run\.py evaluate"):
+        build_page([old, new])
+
+
+def test_groups_and_scorings_have_sections_of_their_own(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / "g2", group=2, scorings=("davis", "paper")),
+        write_run(tmp_path / "g1", group=1, manifest="e" * 64),
+    ]
+
+    page = build_page(runs)
+
+    titles = [section.title for section in page.sections if section.title.startswith("Group")]
+    assert titles == ["Group 1, paper scoring", "Group 2, paper scoring", "Group 2, davis scoring"]
+    assert all(title.split(",")[0].lower() in page.lead for title in titles)
+
+
+def test_every_method_is_compared_with_the_first_experiments_model_fed_forward(tmp_path: Path) -> None:
+    better = {"train": {"steps": 99}}
+    runs = [write_run(tmp_path / "a", noise=0.0), write_run(tmp_path / "b", noise=0.0, shift=0.05, config=better)]
+
+    found = table(build_page(runs), "Group 1, paper scoring", "Differences from the model fed forward")
+
+    differences = {row[:3]: row[3:] for row in found.body}
+    assert found.caption == "Differences from a, cma"
+    assert set(differences) == {
+        *((e, m, k) for e in "ab" for m in ("prototype", "cma+finetune") for k in "15"),
+        *(("b", "cma", k) for k in "15"),
+    }
+    assert differences["b", "cma", "1"] == ("+5.0", "[+5.0, +5.0]", "18")
+    assert differences["a", "cma+finetune", "5"] == ("+5.0", "[+5.0, +5.0]", "18")
+    assert differences["b", "prototype", "1"] == ("-35.0", "[-35.0, -35.0]", "18")
+
+
+def test_runs_with_other_support_lists_are_not_compared(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", manifest="e" * 64)]
+
+    found = table(build_page(runs), "Group 1, paper scoring", "Differences from the model fed forward")
+
+    assert {row[3:] for row in found.body if row[0] == "b"} == {("-", "-", "-")}
+    assert all(row[3] != "-" for row in found.body if row[0] == "a")
+
+
+def test_a_control_is_paired_with_its_own_method(tmp_path: Path) -> None:
+    found = table(build_page([write_run(tmp_path / "a", noise=0.0)]), "Group 1, paper scoring", "Controls")
+
+    assert [row[:3] + row[-3:] for row in found.body] == [("cma", "1", "support_none", "-50.0", "[-50.0, -50.0]", "18")]
+
+
+def test_config_differences_name_the_key_and_each_runs_value(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=4, config={"train": {"rate": 0.1}})]
+
+    found = table(build_page(runs), "Config differences", "Config differences")
+
+    assert set(found.body) == {("seed", "0", "4"), ("train.steps", "10", "absent"), ("train.rate", "absent", "0.1")}
+
+
+def test_a_folder_that_was_not_evaluated_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no folder"):
+        build_page([tmp_path / "absent"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"summary\.json.*evaluate the run first"):
+        build_page([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"starts": []}', '{"starts": [3]}'])
+def test_a_damaged_meta_json_is_named(tmp_path: Path, text: str) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "meta.json").write_text(text)
+
+    with pytest.raises(UserError, match=r"meta\.json"):
+        build_page([run])

@@ -1,0 +1,186 @@
+"""The page: every section, nothing loaded from outside, nothing of a name or sentence taken for markup."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from episodes.errors import UserError
+from fewshot.cli import main
+from fewshot.results.page import pictures
+from fewshot.results.page.html import html_page
+from fewshot.results.page.report import build_page
+from fewshot.results.summary import read_summary
+from tests.synthetic_runs import CLASSES, write_run
+
+HOSTILE = '<script>alert("x")</script> & $x_$ {y}'
+
+
+class Reader(HTMLParser):
+    """Elements, headings, addresses and text of a page; stops at a tag that closes another one than the last."""
+
+    VOID = frozenset({"meta", "img"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open, self.tags, self.ids, self.links, self.sources, self.headings, self.text = [], [], [], [], [], [], ""
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        values = dict(attrs)
+        assert not any(name.startswith("on") for name in values)
+        self.ids += [values["id"]] if "id" in values else []
+        self.links += [values["href"]] if "href" in values else []
+        self.sources += [values["src"]] if "src" in values else []
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in ("h2", "h3"):
+            self.headings.append(data)
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "demo", scorings=("paper", "davis"), pictures=4)
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    return html_page(build_page([run]))
+
+
+def test_every_section_is_present_once_for_each_scoring(page: str) -> None:
+    headings = Reader(page).headings
+
+    for once in ("Runs", "Group 1, paper scoring", "Group 1, davis scoring", "Queries", "Support lists"):
+        assert headings.count(once) == 1
+    for once in ("Config differences", "Environment", "Run demo"):
+        assert headings.count(once) == 1
+    for each in (
+        "Methods and shots",
+        "J&F over shots",
+        "Differences from the model fed forward",
+        "Controls",
+        "Classes",
+    ):
+        assert headings.count(each) == 2
+    assert headings.count("Training seed and support draw") == 2
+
+
+def test_the_contents_lead_to_every_section_and_nowhere_else(page: str) -> None:
+    found = Reader(page)
+
+    assert len(found.ids) == len(set(found.ids)) == len(found.headings)
+    assert found.links == [f"#{name}" for name in found.ids]
+
+
+def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
+    found = Reader(page)
+
+    assert not re.search(
+        r"https?:|url\(|@import|//[a-z]", re.sub(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+", "", page)
+    )
+    assert found.sources
+    assert all(source.startswith(("data:image/svg+xml;base64,", "data:image/webp;base64,")) for source in found.sources)
+    assert not {"script", "link", "iframe", "object", "svg"} & set(found.tags)
+    assert "default-src 'none'" in page
+    assert len(page) < 10_000_000
+
+
+def test_the_headline_table_has_the_numbers_of_the_summary(run: Path) -> None:
+    table = next(t for heading, t in build_page([run]).sections[1].tables() if heading.endswith("Methods and shots"))
+    rows = [r for r in read_summary(run / "summary.json").rows if (r.scoring, r.control) == ("paper", None)]
+
+    for row, cells in zip(rows, table.body, strict=True):
+        low_high = f"[{row.JF_low:.1f}, {row.JF_high:.1f}]"
+        assert cells[:6] == (row.method, str(row.shots), f"{row.J:.1f}", f"{row.F:.1f}", f"{row.JF:.1f}", low_high)
+        assert cells[6] == "0.25"
+
+
+def test_equal_runs_give_equal_pages(run: Path, page: str) -> None:
+    assert html_page(build_page([run])) == page
+
+
+def test_the_gallery_shows_best_median_and_worst_first_with_their_scores(page: str) -> None:
+    text = Reader(page).text
+
+    places = [text.index(name) for name in ("Best query: anchor", "Median query: anchor", "Worst query: anchor")]
+    assert [*places, text.index("As the tasks come: anchor")] == sorted(
+        [*places, text.index("As the tasks come: anchor")]
+    )
+    assert "J 52.0, F 60.0" in text
+    assert "“the blue disk”" in text
+
+
+def test_names_and_sentences_are_text_wherever_they_stand(tmp_path: Path) -> None:
+    classes = (HOSTILE, "_crown", "ネコ")
+    config = {"evaluate": {"label": "cma"}, "note": HOSTILE}
+    runs = [
+        write_run(tmp_path / f"run{seed}", seed=seed, classes=classes, sentence=HOSTILE, config=config)
+        for seed in (0, 1)
+    ]
+
+    page = html_page(build_page(runs))
+
+    assert "<script" not in page
+    text = Reader(page).text
+    assert text.count(HOSTILE) >= 4  # class table, two captions of pictures, and a figure's caption or more
+    assert "ネコ" in text
+
+
+def test_pictures_beyond_the_size_of_the_page_are_counted_not_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [source for source in Reader(html_page(build_page([run]))).sources if "webp" in source]
+    monkeypatch.setattr(pictures, "MOST_BYTES", len(whole[0]) + len(whole[1]))
+
+    found = Reader(html_page(build_page([run])))
+
+    assert [source for source in found.sources if "webp" in source] == whole[:2]
+    assert "2 picture(s) do not fit" in found.text
+
+
+def test_an_evaluation_without_pictures_says_so(tmp_path: Path) -> None:
+    page = html_page(build_page([write_run(tmp_path / "run", pictures=0)]))
+
+    assert "No query of this run is shown" in page
+
+
+def test_a_damaged_index_of_pictures_is_named(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "overlays" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"0\.png is no picture"):
+        build_page([run])
+    (run / "overlays" / "0.png").unlink()
+    with pytest.raises(UserError, match=r"overlays\.json names '0\.png'"):
+        build_page([run])
+
+
+def test_the_command_writes_all_three_files_and_names_them(run: Path, tmp_path: Path, capsys) -> None:
+    files = [tmp_path / name for name in ("report.html", "report.md", "report.tex")]
+
+    assert main(["report", str(run), "--out", *map(str, (files[0], "--markdown", files[1], "--latex", files[2]))]) == 0
+
+    assert capsys.readouterr().out.split() == [str(file) for file in files]
+    assert files[0].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    for name in CLASSES:
+        assert all(name in file.read_text(encoding="utf-8") for file in files)
+
+
+@pytest.mark.parametrize("option", ["--out", "--markdown", "--latex"])
+def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_written(
+    run: Path, tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["report", str(run), option, str(run)]) == 2
+
+    assert "demo is a folder; name a file in it" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

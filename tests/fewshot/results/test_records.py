@@ -1,0 +1,109 @@
+"""Records survive records.csv bit by bit, and what cannot be a record is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from episodes.errors import UserError
+from fewshot.results.records import Item, Record, read_records, write_records, write_whole
+
+ITEM = Item(group=1, seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
+
+
+def _record(control: str | None = None) -> Record:
+    region, boundary = np.random.default_rng(0).random((2, 7))
+    return Record.of_clip(
+        ITEM, region, boundary, method="cma+finetune", shots=5, control=control, scoring="paper", seconds=1 / 3
+    )
+
+
+def test_a_record_adds_up_the_frames_of_its_clip() -> None:
+    record = Record.of_clip(
+        *(ITEM, np.array([0.5, 1.0]), np.array([0.0, 0.5])),
+        **{"method": "cma", "shots": 1, "control": None, "scoring": "davis", "seconds": 0.0},
+    )
+
+    assert (record.frames, record.J_sum, record.F_sum, record.J, record.F) == (2, 1.5, 0.5, 0.75, 0.25)
+    assert record.item == ITEM
+
+
+def test_records_read_back_equal_bit_by_bit_and_in_order(tmp_path: Path) -> None:
+    records = [_record(), _record("support_none"), replace(_record(), seed=1, video="späte Übung")]
+
+    write_records(tmp_path / "records.csv", records)
+
+    assert read_records(tmp_path / "records.csv") == records
+
+
+def test_the_file_names_seed_class_video_and_expression_for_people(tmp_path: Path) -> None:
+    write_records(tmp_path / "records.csv", [_record()])
+
+    head = (tmp_path / "records.csv").read_text().splitlines()[0].split(",")
+
+    assert {"method", "shots", "control", "scoring", "seed", "class", "video", "expression", "J", "F"} <= set(head)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"control": "no_text"}, "control must be one of"),
+        ({"scoring": "mine"}, "scoring must be one of"),
+        ({"frames": 0}, "frames >= 1"),
+        ({"J_sum": float("nan")}, "J_sum must lie in"),
+        ({"F_sum": 7.5}, "F_sum must lie in"),
+        ({"seconds": -1.0}, "seconds must be finite"),
+    ],
+)
+def test_a_record_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(_record(), **change)  # type: ignore[arg-type]
+
+
+def test_scores_of_unequal_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="share one shape"):
+        Record.of_clip(ITEM, np.ones(3), np.ones(2), method="cma", shots=1, control=None, scoring="paper", seconds=0)
+
+
+def test_a_damaged_file_is_named_with_line_and_value(tmp_path: Path) -> None:
+    path = tmp_path / "records.csv"
+    write_records(path, [_record(), _record("support_none")])
+    path.write_text(path.read_text().replace("support_none", "support_nine"))
+
+    with pytest.raises(UserError, match=r"records\.csv, line 3: .*support_nine.*evaluate the run again"):
+        read_records(path)
+
+
+def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "records.csv"
+    write_records(path, [_record()])
+    path.write_text(path.read_text()[:-40])
+
+    with pytest.raises(UserError, match="line 2"):
+        read_records(path)
+
+
+def test_an_absent_file_and_absent_columns_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no records at .*records\.csv"):
+        read_records(tmp_path / "records.csv")
+    (tmp_path / "records.csv").write_text("method,shots\n")
+    with pytest.raises(UserError, match="lacks the columns control, scoring"):
+        read_records(tmp_path / "records.csv")
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "summary.json"
+    write_whole(path, b"old")
+
+    def no_space(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]

@@ -1,0 +1,82 @@
+"""summary.json has exactly its schema, and its rows stand on their own records."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from episodes.errors import UserError
+from fewshot.results.records import Item, Record
+from fewshot.results.summary import read_summary, summarise, write_summary
+
+KEYS = ["method", "shots", "control", "scoring", "group", "seeds", "J", "F", "JF", "JF_low", "JF_high", "seconds"]
+
+
+def _records() -> list[Record]:
+    rows = [("prototype", 5, None), ("prototype", 1, None), ("cma", 1, "support_none"), ("cma", 1, None)]
+    records = []
+    for scoring in ("davis", "paper"):
+        for place, (method, shots, control) in enumerate(rows):
+            for seed in range(2):
+                for video in range(3):
+                    item = Item(2, seed, "hat", f"v{video}", "1", "0")
+                    how = {"method": method, "shots": shots, "control": control, "scoring": scoring, "seconds": 0.25}
+                    records.append(Record.of_clip(item, np.full(4, place / 10), np.full(4, place / 5), **how))
+    return records
+
+
+def test_rows_have_exactly_the_keys_of_the_schema(tmp_path: Path) -> None:
+    write_summary(tmp_path / "summary.json", summarise(_records(), manifest="ab" * 32))
+
+    content = json.loads((tmp_path / "summary.json").read_text())
+
+    assert all(list(row) == KEYS for row in content["rows"])
+    assert content["manifest"] == "ab" * 32
+    assert "bootstrap" in content["interval"]
+
+
+def test_rows_count_seeds_add_seconds_and_are_in_points() -> None:
+    row = next(row for row in summarise(_records()).rows if (row.method, row.control) == ("cma", None))
+
+    assert (row.seeds, row.seconds, row.group) == (2, 1.5, 2)
+    assert pytest.approx((30, 60, 45)) == (row.J, row.F, row.JF)
+
+
+def test_rows_are_ordered_by_scoring_control_method_and_shots() -> None:
+    order = [(row.scoring, row.control, row.method, row.shots) for row in summarise(_records()).rows]
+
+    of_one = [(None, "prototype", 1), (None, "prototype", 5), (None, "cma", 1), ("support_none", "cma", 1)]
+    assert order == [(scoring, *row) for scoring in ("paper", "davis") for row in of_one]
+
+
+def test_a_summary_reads_back_equal(tmp_path: Path) -> None:
+    summary = summarise(_records(), resamples=50, manifest="ab", training_seconds=3.5)
+
+    write_summary(tmp_path / "summary.json", summary)
+
+    assert read_summary(tmp_path / "summary.json") == summary
+
+
+def test_groups_have_rows_of_their_own() -> None:
+    records = _records() + [replace(record, group=3) for record in _records()]
+
+    assert [row.group for row in summarise(records).rows] == [2] * 8 + [3] * 8
+
+
+def test_no_records_make_no_rows() -> None:
+    assert summarise([]).rows == ()
+
+
+def test_an_item_that_was_recorded_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="occurs twice"):
+        summarise([*_records(), _records()[0]])
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"rows": [{"method": "cma"}]}', '{"rows": 3}'])
+def test_a_file_that_is_no_summary_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "summary.json").write_text(content)
+
+    with pytest.raises(UserError, match=r"summary\.json is no summary .* evaluate the run again"):
+        read_summary(tmp_path / "summary.json")
