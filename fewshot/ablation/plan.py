@@ -39,7 +39,8 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
 
 def _features_depend_on(config: ExperimentConfig) -> Any:
     data, model = plain(config.data), config.model
-    return [data["root"], data["cache"], data["short_side"], model.image_encoder, model.pretrained]
+    encoder = [model.image_encoder, model.pretrained, str(config.initial_weights)]  # these may bring an encoder
+    return [data["root"], data["cache"], data["short_side"], data["max_long_side"], *encoder]
 
 
 def _training_depends_on(config: ExperimentConfig) -> Any:

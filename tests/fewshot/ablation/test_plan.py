@@ -47,6 +47,8 @@ def test_cells_that_differ_only_after_training_train_once(plan, grid, trainings)
     [
         ("seed: [0, 1]", 1),
         ("data.short_side: [64, 128]", 2),
+        ("data.max_long_side: [64, 128]", 2),
+        ("initial_weights: [null, converted]", 2),
         ("data.root: [here, there]", 2),
         ("data.cache: [null]", 0),
     ],
