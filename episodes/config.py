@@ -1,14 +1,21 @@
-"""What may be set about episodes. Importable without torch, so that the command line can check a config at once."""
+"""The base of all sections of a config, and what may be set about episodes.
+
+Importable without torch, so that the command line can check a config at once.
+"""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class AugmentConfig(BaseModel):
-    """How a training clip is changed; all frames of a clip change alike."""
+class Section(BaseModel):
+    """A part of an experiment: unknown keys and numbers that are not finite are rejected; values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class AugmentConfig(Section):
+    """How a training clip is changed; all frames of a clip change alike."""
 
     scale: tuple[float, float] = Field(
         (1.0, 1.0), description="Range of the factor on the short side, drawn uniformly (published: 288-512 pixels)."

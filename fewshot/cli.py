@@ -22,7 +22,8 @@ from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config.experiment import DataConfig, ExperimentConfig
+    from fewshot.config.data import DataConfig
+    from fewshot.config.experiment import ExperimentConfig
 
 _DISK_ERRORS = {
     errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from episodes.config import Section
 
 PYRAMID_STRIDES = (4, 8, 16, 32, 64)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AffinityConfig(_Section):
+class AffinityConfig(Section):
     """The cross-modal affinity (method of the paper, section 3.2) and what we add to it."""
 
     stages: tuple[Literal["self", "cross"], ...] = Field(
@@ -55,7 +53,7 @@ class AffinityConfig(_Section):
         return self
 
 
-class MaskConfig(_Section):
+class MaskConfig(Section):
     """From memory to masks."""
 
     head: Literal["dense", "query", "hybrid"] = Field(
@@ -76,7 +74,7 @@ class MaskConfig(_Section):
     )
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """Weights of the loss terms. Published: class 2, box 5, giou 2, mask focal 2, dice 5 (paper, section 3.4)."""
 
     class_: float = Field(2.0, ge=0, alias="class", description="Focal loss of the query scores.")
@@ -96,10 +94,10 @@ class LossConfig(_Section):
         1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class."
     )
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """FewShotRVOS: a frozen trunk (image and text encoder) and a trainable head."""
 
     image_encoder: str = Field(

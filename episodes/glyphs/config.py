@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from episodes.config import Section
 from episodes.errors import UserError
 
 VERSION = 1  # raised whenever the same config would give other pixels or sentences
@@ -13,10 +14,8 @@ class GlyphsError(UserError):
     """The benchmark cannot be written where it was asked for."""
 
 
-class GlyphsConfig(BaseModel):
+class GlyphsConfig(Section):
     """Size and mixture of the benchmark; the same values give the same pixels on every machine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     seed: int = Field(0, ge=0, description="decides every video; each video draws from default_rng([seed, video])")
     size: int = Field(128, ge=48, le=2048, description="height and width of the square frames, in pixels")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from fewshot.config.experiment import Section
+from episodes.config import Section
 
 SHARED = "shared"  # folder beside those of the cells: what several cells use
 CellLabel = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]

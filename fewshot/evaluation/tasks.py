@@ -13,7 +13,8 @@ from episodes.class_names import split_by_name
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
 from episodes.task_file import read_task_file, read_tasks
-from fewshot.config.experiment import ExperimentConfig, TransferConfig
+from fewshot.config.evaluation import TransferConfig
+from fewshot.config.experiment import ExperimentConfig
 from fewshot.runs.build import open_benchmark, open_catalog
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from fewshot.config.experiment import LearnerConfig
+from fewshot.config.learner import LearnerConfig
 from fewshot.learners.adaptation import InnerLoop
 from fewshot.learners.base import Learner, Predictor, Trajectory
 from fewshot.learners.conditioning import Conditioning

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-from fewshot.config.experiment import TrainConfig
+from fewshot.config.training import TrainConfig
 
 
 def build_optimizer(trained: nn.Module, config: TrainConfig) -> torch.optim.AdamW:

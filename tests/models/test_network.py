@@ -15,7 +15,7 @@ from torch import Tensor
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch
-from fewshot.config.experiment import TrainConfig
+from fewshot.config.training import TrainConfig
 from fewshot.training.optimizer import build_optimizer
 from models.config import ModelConfig
 from models.network import FewShotRVOS, Trunk

@@ -80,6 +80,14 @@ def test_a_learning_rate_must_be_finite_and_positive(write, value):
     assert "train.learning_rate" in refused(write(f"{MINIMAL}train: {{learning_rate: {value}}}\n"))
 
 
+@pytest.mark.parametrize("value", [".inf", ".nan"])
+@pytest.mark.parametrize("key", ["model.loss.dice", "data.glyphs.colour", "episodes.augment.flip"])
+def test_a_number_of_any_section_must_be_finite(write, key, value):
+    message = refused(write(MINIMAL), f"{key}={value}")
+    assert f"{key} = " in message
+    assert "finite number" in message
+
+
 # --------------------------------------------------------------------------- refused files
 
 

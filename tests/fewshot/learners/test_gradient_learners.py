@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
-from fewshot.config.experiment import LearnerConfig
+from fewshot.config.learner import LearnerConfig
 from fewshot.learners import MAML, InnerLoop, Learner, MetaSGD, Reptile, build_learner
 from fewshot.learners.adaptation import AdaptingLearner, adaptable, is_measured
 from fewshot.learners.inner_loss import SupportTask

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from episodes.errors import ConfigError
 from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
-from fewshot.config.experiment import LearnerConfig
+from fewshot.config.learner import LearnerConfig
 from fewshot.learners import Conditioning, Finetune, InnerLoop, Predictor, Trajectory, build_learner
 from fewshot.learners.inner_loss import SupportTask
 from models.decoder import DecoderOutput

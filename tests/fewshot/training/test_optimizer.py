@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fewshot.config.experiment import TrainConfig
+from fewshot.config.training import TrainConfig
 from fewshot.training.optimizer import build_optimizer, learning_rate
 from tests.random_clips import small_network
 

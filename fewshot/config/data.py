@@ -1,0 +1,67 @@
+"""The benchmark, and the episodes that are drawn from it for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from episodes.config import AugmentConfig, Section
+from episodes.glyphs.config import GlyphsConfig
+
+Shots = Annotated[int, Field(ge=1, le=64)]
+
+
+class DataConfig(Section):
+    """Which benchmark, and how its pictures are prepared."""
+
+    root: Path = Field(
+        description="Folder of the benchmark, relative to the working folder; docs/data.md lists the known layouts."
+    )
+    group: int = Field(
+        1, ge=1, le=4, description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1."
+    )
+    short_side: int = Field(
+        256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled."
+    )
+    max_long_side: int | None = Field(
+        None,
+        ge=32,
+        description="Scale no picture's longer side beyond so many pixels (published: 640); null = no limit.",
+    )
+    glyphs: GlyphsConfig | None = Field(
+        None,
+        description="Write the embedded benchmark with these values to `root` if it is absent; null for other data.",
+    )
+    cache: Path | None = Field(
+        Path("cache"),
+        description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time.",
+    )
+
+
+class EpisodesConfig(Section):
+    """What one training episode consists of."""
+
+    shots: Shots = Field(1, description="K, support clips of a training episode; each comes from a video of its own.")
+    support_frames: int = Field(5, ge=1, le=64, description="S, frames of a support clip.")
+    query_frames: int = Field(
+        5, ge=1, le=64, description="T, frames of a query clip in training; evaluation takes all frames."
+    )
+    name_shuffle: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="Share of training episodes whose sentences call the class by another base class's name.",
+    )
+    validation_videos: int = Field(
+        1, ge=0, description="Videos of each base class that training never sees and validation takes its queries from."
+    )
+    small_classes: Literal["refuse", "skip"] = Field(
+        "refuse",
+        description="A class with fewer videos than an episode needs: stop with the numbers, or leave the class out.",
+    )
+    augment: AugmentConfig | None = Field(
+        None,
+        description="How training clips are changed; null keeps them as they are, so that trunk features can be kept.",
+    )
