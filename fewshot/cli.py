@@ -34,8 +34,9 @@ _DISK_ERRORS = {
 }
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code of the process."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, that of the process unless `arguments` are given; returns its exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = build_parser()
     if not arguments:
         parser.print_help(sys.stderr)

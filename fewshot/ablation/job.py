@@ -31,7 +31,7 @@ class Job:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The command line behind `run.py`."""
+        """Command and its arguments, as on the command line."""
         stored = str(self.folder / CONFIG)
         return {
             "features": ("features", stored),

@@ -14,7 +14,8 @@ from typing import Protocol
 from fewshot.ablation.job import LOG, Job
 from fewshot.runs.interruption import children_interruptible
 
-_RUN = Path(__file__).resolve().parents[2] / "run.py"
+_PROGRAM = (sys.executable, "-P", "-m", "fewshot")  # -P: a folder `models` of the user's hides none of ours
+_CODE = str(Path(__file__).resolve().parents[2])
 
 
 class Running(Protocol):
@@ -41,7 +42,7 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Command:
-    """`run.py` with these arguments in `folder`; what it writes is appended to `log`."""
+    """The command line with these arguments in `folder`; what it writes is appended to `log`."""
 
     arguments: tuple[str, ...]
     folder: Path
@@ -50,10 +51,12 @@ class Command:
 
     def start(self, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
         """A process in a session of its own: Ctrl-C at the terminal reaches it only through whoever started it."""
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads)}
+        # The job runs the code of this process, wherever that is installed.
+        code = os.pathsep.join(filter(None, (_CODE, os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": code}
         with open(self.log, "ab") as log, children_interruptible():
             return subprocess.Popen(
-                [sys.executable, str(_RUN), *self.arguments],
+                [*_PROGRAM, *self.arguments],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

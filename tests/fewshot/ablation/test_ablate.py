@@ -235,7 +235,7 @@ def test_a_cell_that_outlives_its_command_keeps_the_folder_claimed(experiment, t
     (tmp_path / "slow.py").write_text(
         "import os, time\nprint(os.environ['OMP_NUM_THREADS'], flush=True)\ntime.sleep(60)\n"
     )
-    monkeypatch.setattr("fewshot.ablation.launch._RUN", tmp_path / "slow.py")
+    monkeypatch.setattr("fewshot.ablation.launch._PROGRAM", (sys.executable, str(tmp_path / "slow.py")))
     job = Job("cell", "evaluate", tmp_path / "study" / "cell", load_config(experiment, ["train.threads=0"]))
     with _claimed(tmp_path / "study") as lock:
         write_whole(tmp_path / "study" / "ablation.yaml", b"")
