@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask
+from episodes.files import shown
 from episodes.sampling import manifest, manifest_hash
 from episodes.types import ClipRef
 
@@ -49,7 +50,7 @@ def read_task_file(path: Path) -> TaskFile:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise SamplingError(
-            f"{path}: {place}: {first['msg']}, found {_shown(first['input'])}; write the file again (`run.py evaluate`)"
+            f"{path}: {place}: {first['msg']}, found {shown(first['input'])}; write the file again (`run.py evaluate`)"
         ) from error
     hashed = manifest_hash(manifest(found.tasks))
     if hashed != found.manifest:
@@ -125,8 +126,3 @@ def _clip_faults(clip: ClipRef, category: str, catalog: VideoCatalog) -> Iterato
         yield f"frame {unknown[0]!r} of video {clip.video!r} is unknown" if unknown else "it has no frame"
     elif list(clip.frames) != sorted(clip.frames, key=video.frames.index):
         yield f"frames of video {clip.video!r} are not in time order"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

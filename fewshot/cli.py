@@ -127,8 +127,8 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _groups(options: argparse.Namespace) -> int:
+    from episodes.files import write_whole
     from fewshot.results.groups import groups_table
-    from fewshot.results.records import write_whole
     from fewshot.results.tables import markdown_table, text_table
 
     print(groups_table(options.runs, text_table))

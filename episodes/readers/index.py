@@ -9,6 +9,7 @@ from typing import Any
 
 from episodes.catalog import GROUPS, Problem, Side, VideoCatalog
 from episodes.errors import LayoutError
+from episodes.files import shown
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
 LEAVES_ROOT = "path that leaves the root"
@@ -124,7 +125,7 @@ class _Index:
         if names is None:
             return None
         if not isinstance(names, list):
-            raise LayoutError(f"{file}: {where}.frames must be a list of frame names, found {_shown(names)}")
+            raise LayoutError(f"{file}: {where}.frames must be a list of frame names, found {shown(names)}")
         return tuple(sorted({str(name) for name in names if self.plain(str(name), file)}, key=_natural))
 
     def _object(
@@ -133,7 +134,7 @@ class _Index:
         where = f"object {key!r} of video {video!r}"
         category = entry.get("category")
         if not isinstance(category, str) or not category:
-            raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {_shown(category)}")
+            raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {shown(category)}")
         if not (key.isascii() and key.isdecimal() and 0 < int(key) < 256):
             self.warn("object id is no palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
             return None
@@ -160,7 +161,7 @@ class _Index:
             if not (key.isascii() and key.isdecimal()):
                 self.warn("expression id is no number", self.expression_file, f"{where} is kept; ids are whole numbers")
             if not isinstance(text, str) or not text.strip():
-                detail = f"{where}: found {_shown(text)}; it is left out"
+                detail = f"{where}: found {shown(text)}; it is left out"
                 self.warn("expression without words", self.expression_file, detail)
             elif owner not in known:
                 detail = f"{where} refers to object {owner!r}, but {self.meta_file.name} knows {sorted(known)}"
@@ -194,7 +195,7 @@ def _videos(file: Path) -> dict[str, Any]:
 
 def _mapping(value: Any, file: Path, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise LayoutError(f"{file}: {where} must be a JSON object, found {_shown(value)}")
+        raise LayoutError(f"{file}: {where} must be a JSON object, found {shown(value)}")
     return value
 
 
@@ -203,7 +204,7 @@ def _class_order(layout: Layout, videos: list[VideoRecord], index: _Index) -> tu
     if file.is_file():
         names = _load(file)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise LayoutError(f"{file}: must be a list of class names, found {_shown(names)}")
+            raise LayoutError(f"{file}: must be a list of class names, found {shown(names)}")
         return tuple(names)
     categories = sorted({record.category for video in videos for record in video.objects})
     official = sum(name in layout.classes for name in categories)
@@ -245,15 +246,10 @@ def _split_videos(file: Path) -> set[str]:
     if not isinstance(names, list | dict) or not all(isinstance(name, str) for name in names):
         raise LayoutError(
             f'{file}: must be a list of video ids, or an object with "videos", a list or mapping of them; found '
-            f"{_shown(content)}"
+            f"{shown(content)}"
         )
     return set(names)
 
 
 def _natural(name: str) -> tuple[int, str]:
     return (int(name), name) if name.isascii() and name.isdecimal() else (1 << 62, name)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from episodes.files import write_whole
 from fewshot.config.experiment import ExperimentConfig, config_hash, to_yaml
 from fewshot.evaluation.evaluate import chosen_checkpoint
-from fewshot.results.records import write_whole
 from fewshot.runs.checkpoint import latest, read_state
 from fewshot.runs.run_folder import CONFIG, is_evaluated, open_run, show_training, shows_training
 

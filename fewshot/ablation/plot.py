@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from episodes.files import write_whole
 from fewshot.ablation.cells import point_label
 from fewshot.ablation.table import CONTROLS, TableRow
-from fewshot.results.records import write_whole
 
 _NAMES = ("seed", "data.group")  # numbers that count nothing: no line leads from one to the next
 _FEW = 3  # fewer shots than this are bars beside each other

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import ConfigError, SamplingError, UserError
+from episodes.files import write_whole
 from fewshot.ablation.cells import Ablation, Cell
 from fewshot.ablation.display import Display
 from fewshot.ablation.job import LOG
@@ -22,7 +23,6 @@ from fewshot.ablation.submit import SubmititLauncher
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import to_yaml
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.results.records import write_whole
 from fewshot.runs.build import open_catalog
 from fewshot.training.trainer import build_sampler
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from episodes.files import write_whole
 from fewshot.ablation.cells import Cell
-from fewshot.results.records import Record, read_records, write_whole
+from fewshot.results.records import Record, read_records
 from fewshot.results.statistics import Difference, paired_difference
 from fewshot.results.summary import Key, SummaryRow, read_summary, split
 from fewshot.results.tables import interval, markdown_table, points, signed

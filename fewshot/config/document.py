@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from episodes.errors import ConfigError
+from episodes.files import shown
 
 Key = tuple[str, ...]
 _OVERRIDE = "override "  # begins the place of a value that an override set
@@ -91,7 +92,7 @@ def parse_document(text: str, source: str) -> Document:
     if values is None:
         values = {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{source}: an experiment is a mapping of keys to values, found {_shown(values)}.")
+        raise ConfigError(f"{source}: an experiment is a mapping of keys to values, found {shown(values)}.")
     return Document(values, places)
 
 
@@ -140,7 +141,7 @@ def _load(path: Path, chain: tuple[Path, ...], known: dict[Path, Document]) -> D
     parents = [parents] if isinstance(parents, str) else parents
     if not isinstance(parents, list) or not all(isinstance(parent, str) for parent in parents):
         place = own.place(("extends",))
-        raise ConfigError(f"{place}: `extends` is a path or a list of paths, found {_shown(parents)}.")
+        raise ConfigError(f"{place}: `extends` is a path or a list of paths, found {shown(parents)}.")
     result = Document({}, {})
     for parent in parents:
         result = merge(result, _load(path.parent / parent, (*chain, here), known))
@@ -228,7 +229,7 @@ def _value(node: yaml.Node, source: str, key: Key, places: dict[Key, str]) -> An
 def _name(node: yaml.Node, source: str) -> str:
     if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
         return str(node.value)
-    raise ConfigError(f"{source}:{node.start_mark.line + 1}: a key must be a word, found {_shown(node.value)}.")
+    raise ConfigError(f"{source}:{node.start_mark.line + 1}: a key must be a word, found {shown(node.value)}.")
 
 
 def _scalar(kind: str, text: str, place: str) -> Any:
@@ -256,8 +257,3 @@ def _merge(base: Any, over: Any, key: Key, places: dict[Key, str]) -> Any:
     for stale in [known for known in places if known[: len(key)] == key]:
         del places[stale]
     return over
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

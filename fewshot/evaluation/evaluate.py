@@ -14,13 +14,14 @@ import torch
 from episodes.catalog import VideoCatalog
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask
+from episodes.files import write_whole
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.results.adaptation_curve import CURVE, CurvePoint, write_curve
-from fewshot.results.records import Record, write_records, write_whole
+from fewshot.results.records import Record, write_records
 from fewshot.results.summary import summarise, write_summary
 from fewshot.runs.build import build_network, cached_features
 from fewshot.runs.checkpoint import best, latest, load_checkpoint, read_state

@@ -24,9 +24,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from episodes.errors import ConversionError
+from episodes.files import file_digest
 from fewshot.config.document import dump
 from fewshot.config.experiment import plain
-from fewshot.published.file import file_digest, read_published
+from fewshot.published.file import read_published
 from fewshot.published.layout import Conversion, from_published
 from fewshot.published.recognise import (
     TEXT_ENCODERS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import re
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from episodes.errors import ConversionError
-from fewshot.results.records import write_whole
+from episodes.files import write_whole
 
 SUFFIXES = (".pth", ".safetensors")
 # How torch says that it met a name that it would have to import or call.
@@ -41,12 +40,6 @@ def read_published(path: Path) -> dict[str, Tensor]:
         raise ConversionError(f"{path}: {len(others)} entries are no tensors: {', '.join(others)}")
     wrapped = all(str(name).startswith("module.") for name in state)
     return {str(name).removeprefix("module.") if wrapped else str(name): value for name, value in state.items()}
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_target(path: Path) -> None:

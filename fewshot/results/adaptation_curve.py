@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from episodes.errors import UserError
-from fewshot.results.records import Record, write_whole
+from episodes.files import write_whole
+from fewshot.results.records import Record
 
 CURVE = "adaptation_curve.csv"
 _COLUMNS = ("method", "shots", "steps", "seed", "class", "video", "expression", "frames", "J_sum", "F_sum")

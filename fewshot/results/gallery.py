@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from episodes.errors import UserError
-from fewshot.results.records import Item, Record, write_whole
+from episodes.files import write_whole
+from fewshot.results.records import Item, Record
 
 if TYPE_CHECKING:  # reports read the index without torch
     from episodes.evaluation_tasks import EvaluationTask

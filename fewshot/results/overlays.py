@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from episodes.files import write_whole
 from episodes.types import ClipBatch
-from fewshot.results.records import write_whole
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from episodes.errors import UserError
+from episodes.files import write_whole
 from fewshot.results.metrics import TOLERANCES, Scores
 
 # What was taken away from a method, or replaced, before it predicted; None where nothing was.
@@ -153,14 +153,3 @@ def _parse(row: dict[str, str], where: str) -> Record:
         )
     except (TypeError, ValueError) as error:  # a cell that is absent (None) or no number, or a refused value
         raise UserError(f"{where}: {error}; evaluate the run again to rewrite the file") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file aside and rename it over `path`, so that no reader ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import UserError
+from episodes.files import write_whole
 from fewshot.config.document import load_document
 from fewshot.results.adaptation_curve import CURVE, read_curve
-from fewshot.results.records import Record, read_records, write_whole
+from fewshot.results.records import Record, read_records
 from fewshot.results.statistics import Difference, means_by, paired_difference
 from fewshot.results.summary import Key, Summary, SummaryRow, read_summary, split
 from fewshot.results.tables import interval, label, markdown_table, points, results_table, signed, transfer_note

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import UserError
-from fewshot.results.records import CONTROLS, Record, write_whole
+from episodes.files import write_whole
+from fewshot.results.records import CONTROLS, Record
 from fewshot.results.statistics import CONFIDENCE, RESAMPLES, estimate
 
 

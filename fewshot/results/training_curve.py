@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import UserError
-from fewshot.results.records import write_whole
+from episodes.files import write_whole
 
 Series = dict[str, list[tuple[int, float]]]  # name -> (step, value), steps ascending
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from episodes.decode import read_frame
 from episodes.errors import WeightsError
+from episodes.files import file_digest, write_whole
 from episodes.types import Pyramid
-from fewshot.results.records import write_whole
 from models.backbone import ImageEncoder
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class FeatureStore:
 
     def _file(self, path: Path) -> Path:
         if path not in self._names:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = file_digest(path)
             self._names[path] = self.folder / digest[:2] / f"{digest}.safetensors"
         return self._names[path]
 

@@ -15,10 +15,10 @@ from safetensors.torch import load
 from torch import Tensor
 
 from episodes.errors import CheckpointError
-from fewshot.runs.checkpoint import latest, read_weights
 from fewshot.published.conversion import CARRIED, CONVERSION, FORMAT, PARTS
-from fewshot.runs.run_folder import CONFIG, read_run
 from fewshot.published.layout import CONSTANTS
+from fewshot.runs.checkpoint import latest, read_weights
+from fewshot.runs.run_folder import CONFIG, read_run
 from models.network import FewShotRVOS
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from episodes.files import write_whole
 from fewshot.config.document import dotted
-from fewshot.results.records import write_whole
 from fewshot.results.summary import Summary
 
 METRICS = "metrics.jsonl"

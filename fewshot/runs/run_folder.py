@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import ConfigError, UserError
-from fewshot.runs.checkpoint import latest
+from episodes.files import write_whole
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
-from fewshot.results.records import write_whole
+from fewshot.runs.checkpoint import latest
 
 CONFIG = "config.yaml"
 _EVALUATED = "evaluated.json"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from episodes.errors import UserError
+from episodes.files import write_whole
 from fewshot.results.page.content import Page
 from fewshot.results.page.experiments import group_runs, strata
 from fewshot.results.page.html import html_page
@@ -15,7 +16,6 @@ from fewshot.results.page.pictures import gallery_section
 from fewshot.results.page.provenance import provenance_sections, runs_section
 from fewshot.results.page.results import results_section
 from fewshot.results.page.runs import read_runs
-from fewshot.results.records import write_whole
 
 
 def build_page(folders: Sequence[Path]) -> Page:

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image
 
 from episodes.errors import ConfigError
+from episodes.files import write_whole
 from fewshot import cli
 from fewshot.ablation.cells import load_ablation
 from fewshot.ablation.job import LOG, Job
 from fewshot.ablation.launch import LocalLauncher
 from fewshot.ablation.run import AblationError, _claimed, concurrency
 from fewshot.config.experiment import load_config
-from fewshot.results.records import write_whole
 from fewshot.runs.progress import start_logging
 from tests.paths import ROOT
 from tests.tiny_runs import write_experiment

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from episodes.errors import UserError
-from fewshot.results.records import Item, Record, read_records, write_records, write_whole
+from fewshot.results.records import Item, Record, read_records, write_records
 
 ITEM = Item(group=1, seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
 
@@ -90,20 +90,3 @@ def test_an_absent_file_and_absent_columns_are_named(tmp_path: Path) -> None:
     (tmp_path / "records.csv").write_text("method,shots\n")
     with pytest.raises(UserError, match="lacks the columns control, scoring"):
         read_records(tmp_path / "records.csv")
-
-
-def test_a_write_that_fails_keeps_the_old_file_and_leaves_nothing_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "summary.json"
-    write_whole(path, b"old")
-
-    def no_space(self: Path, content: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", no_space)
-    with pytest.raises(OSError, match="No space"):
-        write_whole(path, b"new")
-
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]

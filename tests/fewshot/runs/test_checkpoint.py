@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +18,6 @@ from episodes.errors import CheckpointError
 from fewshot.runs import checkpoint
 from fewshot.runs.checkpoint import architecture, best, latest, load_checkpoint, read_state, save_checkpoint
 from tests.paths import ROOT
-
 
 
 def network(seed=0, width=8):

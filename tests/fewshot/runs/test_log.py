@@ -10,8 +10,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fewshot.runs import progress
-from fewshot.runs.progress import Progress, start_logging
 from fewshot.runs.log import RunLog, write_meta
+from fewshot.runs.progress import Progress, start_logging
 
 
 def lines(run):
