@@ -173,7 +173,7 @@ def _features(options: argparse.Namespace) -> int:
     _start_logging()
     _write_data_if_absent(config.data)
     store = fill_cache(config)
-    print("data.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
+    print("machine.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
     return 0
 
 

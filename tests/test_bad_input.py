@@ -141,7 +141,7 @@ def test_a_refused_start_does_not_stand_in_the_way_of_a_mended_one(experiment, s
 def test_a_corrupt_jpeg_is_named(own_set, said, content, cache):
     for file in sorted(own_set.glob("train/JPEGImages/square-*/00010.jpg")):
         file.write_bytes(file.read_bytes()[:400] if content is None else content)
-    override = [] if cache == "features" else ["data.cache=null", "episodes.query_frames=4"]
+    override = [] if cache == "features" else ["machine.cache=null", "episodes.query_frames=4"]
     message = said("train", "spoilt.yaml", *override)
     assert re.search(r"data/train/JPEGImages/square-\S+/00010\.jpg: not readable as a picture", message)
     assert "restore the file" in message
@@ -150,7 +150,7 @@ def test_a_corrupt_jpeg_is_named(own_set, said, content, cache):
 
 @pytest.mark.parametrize(
     ("content", "loading"),
-    [(b"", ()), (b"no picture", ()), (None, ()), (None, ("data.cache=null", "train.workers=1"))],
+    [(b"", ()), (b"no picture", ()), (None, ()), (None, ("machine.cache=null", "machine.loader_workers=1"))],
     ids=["empty", "text", "cut", "cut, seen by a worker"],
 )
 def test_a_corrupt_png_is_named(own_set, said, content, loading):
@@ -168,7 +168,7 @@ def test_a_mask_of_another_size_than_its_picture_is_named_with_both_sizes(own_se
     for file in own_set.glob("train/Annotations/*/*.png"):
         with Image.open(file) as mask:
             mask.resize((size[1], size[0]), Image.Resampling.NEAREST).save(file)
-    message = said("train", "spoilt.yaml", *([] if cache == "features" else ["data.cache=null"]))
+    message = said("train", "spoilt.yaml", *([] if cache == "features" else ["machine.cache=null"]))
     assert re.search(r"data/train/\S+/\d+\.(jpg|png)", message)
     assert "64 x 64" in message
     assert f"{size[1]} x {size[0]}" in message
@@ -179,7 +179,7 @@ def test_masks_of_one_video_that_differ_in_size_are_named(own_set, said):
     for file in own_set.glob("train/Annotations/*/00010.png"):
         with Image.open(file) as mask:
             mask.resize((60, 64)).save(file)
-    message = said("train", "spoilt.yaml", "data.cache=null", "episodes.query_frames=4", "episodes.support_frames=4")
+    message = said("train", "spoilt.yaml", "machine.cache=null", "episodes.query_frames=4", "episodes.support_frames=4")
     assert re.search(r"data/train/Annotations/\S+\.png: 60 x 64, but 00000.png is 64 x 64", message)
 
 
@@ -286,7 +286,7 @@ def test_a_loss_that_is_not_finite_ends_training_with_the_last_checkpoint_intact
 
 
 def assert_goes_on_as_if_nothing_had_been(experiment):
-    arguments = [str(experiment), "train.keep_checkpoints=9"]
+    arguments = [str(experiment), "machine.keep_checkpoints=9"]
     assert cli.main(["train", *arguments]) == 0
     assert cli.main(["train", *arguments, "--out", "undisturbed"]) == 0
     assert_same_bits(stored(Path("runs/tiny")), stored(Path("undisturbed")))
@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(experim
 
     with monkeypatch.context() as patched:
         patched.setattr(checkpoint, "_write", until_full)
-        message = said("train", experiment, "train.keep_checkpoints=9")
+        message = said("train", experiment, "machine.keep_checkpoints=9")
     assert "The disk is full. Free some space, then give the same command again" in message
     names = sorted(path.name for path in Path("runs/tiny/checkpoints").iterdir())
     assert names == ["step-00000001", "step-00000002"]
@@ -314,7 +314,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(experim
 
 
 def test_a_limit_on_file_size_leaves_the_last_checkpoint_and_nothing_half_written(experiment, said):
-    arguments = (experiment, "train.keep_checkpoints=9")
+    arguments = (experiment, "machine.keep_checkpoints=9")
     assert cli.main(["train", *map(str, arguments), "train.steps=1", "--out", "first"]) == 0
     largest = (latest(Path("first")) / "optimizer.safetensors").stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -333,7 +333,7 @@ def test_a_full_disk_while_trunk_features_are_kept_leaves_only_whole_ones(experi
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        message = said("train", experiment, "data.cache=features")
+        message = said("train", experiment, "machine.cache=features")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "ulimit -f" in message

@@ -30,11 +30,8 @@ TINY = {
     "train": {
         "steps": STEPS,
         "batch_episodes": 2,
-        "threads": 1,
         "validate_every": STEPS,
         "validation_episodes": 2,
-        "checkpoint_every": 1000,
-        "log_every": 1,
     },
     "evaluate": {
         "seeds": [0],
@@ -42,8 +39,8 @@ TINY = {
         "support_videos": 2,
         "support_frames": 2,
         "max_queries_per_class": 2,
-        "save_overlays": 2,
     },
+    "machine": {"threads": 1, "checkpoint_every": 1000, "log_every": 1, "save_overlays": 2},
 }
 
 
@@ -218,7 +215,7 @@ for number in range(tries):
 def test_a_training_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(experiment, tmp_path):
     seed = int.from_bytes(os.urandom(4))
     document = yaml.safe_load(experiment.read_text())
-    document["train"].update(steps=12, checkpoint_every=1, validate_every=4)
+    document["train"].update(steps=12, validate_every=4)
     experiment.write_text(yaml.safe_dump(document))
     command = [sys.executable, "-c", KILLER, str(experiment), str(tmp_path), str(KILLS), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 + 30 * KILLS, check=False)

@@ -95,9 +95,10 @@ def test_the_faithful_experiment_differs_from_ours_by_its_model_and_the_document
 STAND_IN = [
     *("initial_weights=null", "model.image_encoder=resnet18", "model.text_encoder=package:minilm"),
     *("model.pretrained=false", "data.short_side=64", "data.max_long_side=96"),
-    *("train.steps=2", "train.milestones=[1]", "train.workers=0", "train.threads=1", "train.validation_episodes=1"),
-    *("train.log_every=1", "evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.max_queries_per_class=1"),
-    *("evaluate.controls=[]", "evaluate.save_overlays=1", "evaluate.bootstrap_samples=10"),
+    *("train.steps=2", "train.milestones=[1]", "train.validation_episodes=1"),
+    *("machine.loader_workers=0", "machine.threads=1", "machine.log_every=1"),
+    *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.max_queries_per_class=1"),
+    *("evaluate.controls=[]", "machine.save_overlays=1", "evaluate.bootstrap_samples=10"),
 ]
 
 

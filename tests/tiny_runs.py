@@ -29,20 +29,17 @@ TINY_TRAIN = {
     "steps": 4,
     "batch_episodes": 2,
     "warmup_steps": 1,
-    "threads": 1,
     "validate_every": 2,
     "validation_episodes": 2,
-    "checkpoint_every": 1,
-    "log_every": 1,
 }
 TINY_EVALUATE = {
     "seeds": [0],
     "shots": [1, 2],
     "support_frames": 2,
     "chunk_frames": 3,
-    "save_overlays": 2,
     "bootstrap_samples": 20,
 }
+TINY_MACHINE = {"threads": 1, "checkpoint_every": 1, "log_every": 1, "save_overlays": 2}
 
 
 @dataclass(frozen=True)
@@ -57,12 +54,13 @@ def write_experiment(file: Path, data: TinySet, name: str = "tiny") -> Path:
     """The experiment's YAML file."""
     values = {
         "name": name,
-        "data": {"root": str(data.root), "cache": str(data.cache), "short_side": 64},
+        "data": {"root": str(data.root), "short_side": 64},
         "episodes": {"support_frames": 2, "query_frames": 2},
         "model": TINY_MODEL,
         "learner": {"steps": 1},
         "train": TINY_TRAIN,
         "evaluate": TINY_EVALUATE,
+        "machine": {**TINY_MACHINE, "cache": str(data.cache)},
     }
     file.write_text(dump(values), encoding="utf-8")
     return file

@@ -69,7 +69,7 @@ class Command:
 
 def command_of(job: Job, threads: int) -> Command:
     """`threads`: of a job whose config leaves the number open."""
-    return Command(job.arguments, Path.cwd(), (job.folder / LOG).absolute(), job.config.train.threads or threads)
+    return Command(job.arguments, Path.cwd(), (job.folder / LOG).absolute(), job.config.machine.threads or threads)
 
 
 class LocalLauncher:

@@ -24,7 +24,7 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
     evaluations = []
     for cell in cells:
         needs: tuple[str, ...] = ()
-        if cell.config.data.cache is not None:
+        if cell.config.machine.cache is not None:
             name = f"features-{_digest(_features_depend_on(cell.config))}"
             features.setdefault(name, Job(name, "features", folder / SHARED / name, cell.config))
             needs = (name,)
@@ -40,13 +40,12 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
 def _features_depend_on(config: ExperimentConfig) -> Any:
     data, model = plain(config.data), config.model
     encoder = [model.image_encoder, model.pretrained, str(config.initial_weights)]  # these may bring an encoder
-    return [data["root"], data["cache"], data["short_side"], data["max_long_side"], *encoder]
+    return [data["root"], str(config.machine.cache), data["short_side"], data["max_long_side"], *encoder]
 
 
 def _training_depends_on(config: ExperimentConfig) -> Any:
     # A run folder may be taken up with the benchmark at another place; cells at different places are different sets.
-    # Checkpoints of other steps leave the weights as they are, but not the choice of the best.
-    return [training_values(config), str(config.data.root), config.train.checkpoint_every]
+    return [training_values(config), str(config.data.root)]
 
 
 def _digest(values: Any) -> str:

@@ -76,7 +76,7 @@ def concurrency(ablation: Ablation, *, jobs: int | None, memory: float | None) -
     if ablation.config.launcher == "slurm":
         return jobs or len(ablation.cells)
     cores = _cores()
-    threads = max(cell.config.train.threads or cores for cell in ablation.cells)
+    threads = max(cell.config.machine.threads or cores for cell in ablation.cells)
     held = memory if memory is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIGABYTE
     return max(1, min(jobs or cores // threads, int(held / needed)))
 

@@ -34,10 +34,6 @@ class DataConfig(Section):
         None,
         description="Write the embedded benchmark with these values to `root` if it is absent; null for other data.",
     )
-    cache: Path | None = Field(
-        Path("cache"),
-        description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time.",
-    )
 
 
 class EpisodesConfig(Section):

@@ -82,16 +82,6 @@ class EvaluateConfig(Section):
         description="Longer clips follow the query with the best mean score over the whole clip (`linked`), or that "
         "with the best one in each chunk (`chunk`, published).",
     )
-    workers: int = Field(
-        1,
-        ge=1,
-        le=256,
-        description="Processes that evaluate tasks side by side, each with a network of its own; they share the CPU "
-        "threads of train.threads.",
-    )
-    save_overlays: int = Field(
-        8, ge=0, description="Queries drawn as overlays: median, worst and best, then as the tasks come."
-    )
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
 
     @field_validator("seeds", "shots", "scoring", "methods", "controls", "control_shots", "curve_steps")

@@ -20,6 +20,7 @@ from fewshot.config.data import DataConfig, EpisodesConfig
 from fewshot.config.document import Document, dump, load_document, merge, parse_override
 from fewshot.config.evaluation import EvaluateConfig
 from fewshot.config.learner import LearnerConfig, LearnerName
+from fewshot.config.machine import MachineConfig
 from fewshot.config.messages import explain
 from fewshot.config.training import TrainConfig
 from models.config import ModelConfig
@@ -42,6 +43,7 @@ class ExperimentConfig(Section):
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Evaluation on the novel classes.")
+    machine: MachineConfig = Field(MachineConfig(), description="How the run works on this machine.")
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -27,15 +27,10 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         "fp32", description="Number format of the forward pass; weights stay fp32."
     )
-    workers: int = Field(0, ge=0, le=256, description="Processes that load episodes; 0 loads in the training process.")
-    threads: int = Field(2, ge=0, le=1024, description="CPU threads of torch; 0 leaves torch's own choice.")
     validate_every: int = Field(
         200, ge=0, description="Steps between validations on held-out base-class videos; 0 = never."
     )
     validation_episodes: int = Field(48, ge=1, description="Episodes of one validation; always the same ones.")
-    checkpoint_every: int = Field(200, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints kept; the best one stays besides.")
-    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl and the progress display.")
 
     @model_validator(mode="after")
     def _milestones_belong_to_the_step_schedule(self) -> TrainConfig:

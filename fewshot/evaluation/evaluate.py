@@ -40,8 +40,8 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
 
     Returns the path of summary.json.
     """
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    if config.machine.threads:
+        torch.set_num_threads(config.machine.threads)
     evaluated = open_evaluation_set(config)
     tasks = evaluated.tasks
     checkpoint = required_checkpoint(run_folder, config)
@@ -55,7 +55,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
     began = time.perf_counter()
     records: list[Record] = []
     curve: list[CurvePoint] = []
-    several = config.evaluate.workers > 1
+    several = config.machine.evaluation_workers > 1
     found = _side_by_side(evaluator, checkpoint, tasks) if several else (_evaluate(evaluator, task) for task in tasks)
     for number, (of_task, curve_of_task) in enumerate(found, start=1):
         records += of_task
@@ -129,7 +129,7 @@ def _side_by_side(evaluator: Evaluator, checkpoint: Path, tasks: Sequence[Evalua
     # Not forked: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     opened = (evaluator.config, evaluator.catalog, checkpoint, evaluator.features)
-    with ProcessPoolExecutor(evaluator.config.evaluate.workers, context, _start_worker, opened) as pool:
+    with ProcessPoolExecutor(evaluator.config.machine.evaluation_workers, context, _start_worker, opened) as pool:
         try:
             with children_shielded():  # Ctrl-C reaches the whole group; the parent ends its workers
                 found = pool.map(_evaluate_in_worker, tasks)
@@ -145,7 +145,8 @@ def _start_worker(
     config: ExperimentConfig, catalog: VideoCatalog, checkpoint: Path, features: FeatureStore | None
 ) -> None:
     global _evaluator
-    torch.set_num_threads(max(1, (config.train.threads or torch.get_num_threads()) // config.evaluate.workers))
+    threads = config.machine.threads or torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // config.machine.evaluation_workers))
     _evaluator = _open_evaluator(config, catalog, checkpoint, features)
 
 

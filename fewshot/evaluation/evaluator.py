@@ -248,7 +248,7 @@ class Evaluator:
         answers = [r for r in records if (r.method, r.shots, r.control, r.scoring) == row]
         for old in (*folder.glob("*.png"), *folder.glob("*.json")):
             old.unlink()
-        picks = pick_queries(tasks, answers, self.config.evaluate.save_overlays)
+        picks = pick_queries(tasks, answers, self.config.machine.save_overlays)
         write_index(folder, [self._draw(pick, shots, label, folder) for pick in picks])
 
     def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:

@@ -17,7 +17,7 @@ from fewshot.results.tables import Cells, interval, points
 from fewshot.runs.run_folder import config_differences
 
 # What runs of one experiment may differ in: each group has tasks of its own.
-_FREE = {("name",), ("data", "group"), ("evaluate", "tasks")}
+_FREE = {("name",), ("data", "group"), ("evaluate", "tasks"), ("machine",)}
 
 
 def groups_table(
@@ -71,8 +71,8 @@ def read_groups(folders: Sequence[Path]) -> dict[int, EvaluatedRun]:
         if differing:
             listed = "; ".join(f"{key} is {old!r} and {new!r}" for key, old, new in differing)
             raise UserError(
-                f"{first.folder} and {run.folder} are of different experiments: {listed}. Only name, data.group and "
-                "evaluate.tasks may differ: train or evaluate one of them again"
+                f"{first.folder} and {run.folder} are of different experiments: {listed}. Only name, data.group, "
+                "evaluate.tasks and machine may differ: train or evaluate one of them again"
             )
     return dict(sorted(runs.items()))
 

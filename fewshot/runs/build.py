@@ -60,12 +60,12 @@ def cached_features(
     config: ExperimentConfig, catalog: VideoCatalog, network: FewShotRVOS, device: torch.device | str
 ) -> FeatureStore | None:
     """Trunk features of all frames of the benchmark, computed where missing; None if the config caches nothing."""
-    if config.data.cache is None:
+    if config.machine.cache is None:
         return None
     _refuse_other_sizes(catalog)
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
-    store = FeatureStore(config.data.cache, encoder_fingerprint(image), *sizes)
+    store = FeatureStore(config.machine.cache, encoder_fingerprint(image), *sizes)
     frames = list(_all_frames(catalog))
     missing = store.missing(frames)
     if missing:
@@ -82,8 +82,8 @@ def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
 
     Runs that start beside each other, of one benchmark and encoder, then find them and do not compute them twice.
     """
-    if config.train.threads:
-        torch.set_num_threads(config.train.threads)
+    if config.machine.threads:
+        torch.set_num_threads(config.machine.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return cached_features(config, open_catalog(config), build_network(config).to(device), device)
 

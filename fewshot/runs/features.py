@@ -93,7 +93,7 @@ class FeatureStore:
             if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
                 raise WeightsError(
                     f"{encoder.name} gives features of {path} that float16 cannot hold; turn the feature cache off "
-                    "with data.cache=null"
+                    "with machine.cache=null"
                 )
             # Not safetensors' own file writer: a full disk is no OSError there.
             write_whole(self._file(path), save(tensors))

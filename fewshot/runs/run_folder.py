@@ -20,13 +20,7 @@ _EVALUATED = "evaluated.json"
 _OF_TRAINING = ("checkpoints", "metrics.jsonl", "meta.json")  # what a folder of results shows of a training elsewhere
 # Values that may change between two starts of one run, because the weights do not depend on them (of the learner's,
 # `LearnerConfig.of_training` knows).
-_FREE = {
-    ("name",),
-    ("evaluate",),
-    ("data", "root"),
-    ("data", "cache"),
-    *(("train", key) for key in ("workers", "threads", "log_every", "checkpoint_every", "keep_checkpoints")),
-}
+_FREE = {("name",), ("evaluate",), ("data", "root"), ("machine",)}
 
 
 def open_run(config: ExperimentConfig, folder: Path) -> None:

@@ -58,8 +58,8 @@ class Trainer:
     def __init__(self, config: ExperimentConfig, run_folder: Path) -> None:
         self.config = config
         self.run_folder = run_folder
-        if config.train.threads:
-            torch.set_num_threads(config.train.threads)
+        if config.machine.threads:
+            torch.set_num_threads(config.machine.threads)
         precision = "no" if config.train.precision == "fp32" else config.train.precision
         # Said outright: without a GPU accelerate takes torchrun's processes for separate trainings.
         self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
@@ -176,14 +176,15 @@ class Trainer:
                         result = self.step(number, episodes)
                         done, score = number + 1, None
                         progress.update(done, {"loss": result.losses["total"]})
-                        if self._due(done, self.config.train.log_every):
+                        if self._due(done, self.config.machine.log_every):
                             rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
                             runlog.scalars(done, "train", {**result.losses, **rates})
                             if report := self.learner.report():
                                 runlog.scalars(done, "learner", report)
                         if self.validation is not None and self._due(done, self.config.train.validate_every):
                             score = self._validate(runlog, done)
-                        if self._due(done, self.config.train.checkpoint_every):
+                        # What is validated is saved: which checkpoint is the best never depends on checkpoint_every.
+                        if score is not None or self._due(done, self.config.machine.checkpoint_every):
                             self._save(done, score)
                             self.accelerator.wait_for_everyone()
             except KeyboardInterrupt:
@@ -210,7 +211,7 @@ class Trainer:
             list(rank_slice(step * size, (step + 1) * size, rank=self.rank, processes=self.world))
             for step in range(start, self.config.train.steps)
         ]
-        workers = self.config.train.workers
+        workers = self.config.machine.loader_workers
         loader = DataLoader(
             _ErrorsAsItems(self.dataset),
             batch_sampler=slices,
@@ -244,7 +245,7 @@ class Trainer:
                 optimizer=self.optimizer,
                 extra={"step": done, "experiment": self.config.name},
                 score=score,
-                keep=self.config.train.keep_checkpoints,
+                keep=self.config.machine.keep_checkpoints,
             )
 
     def _resume(self) -> int:

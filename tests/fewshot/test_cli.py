@@ -274,8 +274,8 @@ def test_a_run_folder_is_taken_up_by_the_same_training_only(experiment, monkeypa
     assert call("train", experiment, "train.steps=7") == 0  # nothing is trained yet that would contradict other values
     assert call("train", experiment) == 0
     Path("runs/small/checkpoints/step-00000001").mkdir(parents=True)
-    assert call("train", experiment, "train.log_every=3", "evaluate.shots=[1]") == 0
-    assert load_config("runs/small/config.yaml").train.log_every == 3
+    assert call("train", experiment, "machine.log_every=3", "evaluate.shots=[1]") == 0
+    assert load_config("runs/small/config.yaml").machine.log_every == 3
     assert call("train", experiment, "train.learning_rate=0.5", "model.hidden=64") == 2
     message = capsys.readouterr().err
     assert "train.learning_rate was 0.001 and is now 0.5" in message

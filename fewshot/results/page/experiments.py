@@ -9,19 +9,14 @@ from functools import cached_property
 from typing import Any
 
 from episodes.errors import UserError
+from fewshot.config.machine import MachineConfig
 from fewshot.results.page.runs import ReportedRun
 from fewshot.results.records import CONTROLS, Record
 from fewshot.results.statistics import RESAMPLES, Estimate, estimate_over_trainings
 from fewshot.results.summary import split
 
-# What trainings of one experiment may differ in: names, places, and values that change neither weights nor scores.
-FREE = frozenset(
-    {
-        *("name", "seed", "data.root", "data.cache"),
-        *(f"train.{key}" for key in ("workers", "threads", "log_every", "checkpoint_every", "keep_checkpoints")),
-        "evaluate.save_overlays",
-    }
-)
+# What trainings of one experiment may differ in: names, places, and how they work on their machine.
+FREE = frozenset({"name", "seed", "data.root", *(f"machine.{key}" for key in MachineConfig.model_fields)})
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def gallery_section(runs: Sequence[ReportedRun]) -> Section:
 
 def _blocks(figures: Sequence[Figure]) -> tuple[Block, ...]:
     return tuple(figures) or (
-        "No query of this run is shown: `evaluate.save_overlays` is 0, or its evaluation is older "
+        "No query of this run is shown: `machine.save_overlays` is 0, or its evaluation is older "
         "than this report's gallery; evaluate the run again to draw them.",
     )
 

@@ -29,7 +29,7 @@ from tests.tiny_runs import write_experiment
 STUDY = """
 name: study
 base: tiny.yaml
-values: {evaluate.methods: [conditioning], evaluate.save_overlays: 0, train.validate_every: 0, train.steps: 40}
+values: {evaluate.methods: [conditioning], machine.save_overlays: 0, train.validate_every: 0, train.steps: 40}
 cells:
   full: {}
   wide_support: {evaluate.support_frames: 3}
@@ -236,7 +236,7 @@ def test_a_cell_that_outlives_its_command_keeps_the_folder_claimed(experiment, t
         "import os, time\nprint(os.environ['OMP_NUM_THREADS'], flush=True)\ntime.sleep(60)\n"
     )
     monkeypatch.setattr("fewshot.ablation.launch._PROGRAM", (sys.executable, str(tmp_path / "slow.py")))
-    job = Job("cell", "evaluate", tmp_path / "study" / "cell", load_config(experiment, ["train.threads=0"]))
+    job = Job("cell", "evaluate", tmp_path / "study" / "cell", load_config(experiment, ["machine.threads=0"]))
     with _claimed(tmp_path / "study") as lock:
         write_whole(tmp_path / "study" / "ablation.yaml", b"")
         job.folder.mkdir()
@@ -256,7 +256,7 @@ def test_a_cell_that_outlives_its_command_keeps_the_folder_claimed(experiment, t
 
 
 def test_cells_run_beside_each_other_as_far_as_cores_and_memory_reach(tiny_set, tmp_path, monkeypatch):
-    study = load_ablation(write_study(tmp_path / "study", tiny_set) / "study.yaml", ["train.threads=2"])
+    study = load_ablation(write_study(tmp_path / "study", tiny_set) / "study.yaml", ["machine.threads=2"])
     monkeypatch.setattr("fewshot.ablation.run._cores", lambda: 8)
     assert concurrency(study, jobs=None, memory=100) == 4
     assert concurrency(study, jobs=3, memory=100) == 3

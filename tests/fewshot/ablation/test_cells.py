@@ -77,9 +77,9 @@ def test_equal_last_words_of_keys_are_told_apart(ablation):
 
 
 def test_values_and_overrides_change_every_cell_and_overrides_win(ablation):
-    text = "values: {train.threads: 3, evaluate.shots: [2]}\ncells: {full: {}, two: {train.threads: 1}}"
+    text = "values: {machine.threads: 3, evaluate.shots: [2]}\ncells: {full: {}, two: {machine.threads: 1}}"
     full, two = ablation(text, "evaluate.shots=[4]", "train.steps=5").cells
-    assert (full.config.train.threads, two.config.train.threads) == (3, 1)
+    assert (full.config.machine.threads, two.config.machine.threads) == (3, 1)
     assert {cell.config.evaluate.shots for cell in (full, two)} == {(4,)}
     assert {cell.config.train.steps for cell in (full, two)} == {5}
 

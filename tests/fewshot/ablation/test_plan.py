@@ -26,13 +26,13 @@ def count(jobs, verb):
     [
         ("evaluate.support_frames: [1, 2, 3]", 1),
         ("learner.steps: [1, 2], evaluate.shots: [[1], [2]]", 1),
-        ("train.threads: [1, 2]", 1),
+        ("machine.threads: [1, 2]", 1),
         ("seed: [0, 1, 2]", 3),
         ("model.fusion: [residual, multiply], learner.steps: [1, 2]", 2),
         ("train.learning_rate: [0.1, 0.2]", 2),
         ("data.root: [here, there]", 2),
         ("data.group: [1, 2]", 2),
-        ("train.checkpoint_every: [1, 2]", 2),
+        ("machine.checkpoint_every: [1, 2]", 1),
     ],
 )
 def test_cells_that_differ_only_after_training_train_once(plan, grid, trainings):
@@ -50,7 +50,7 @@ def test_cells_that_differ_only_after_training_train_once(plan, grid, trainings)
         ("data.max_long_side: [64, 128]", 2),
         ("initial_weights: [null, converted]", 2),
         ("data.root: [here, there]", 2),
-        ("data.cache: [null]", 0),
+        ("machine.cache: [null]", 0),
     ],
 )
 def test_features_are_computed_once_for_all_that_read_them(plan, grid, stores):

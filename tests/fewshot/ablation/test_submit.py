@@ -66,7 +66,7 @@ def test_a_command_that_fails_gives_its_exit_code(start):
 
 
 def test_a_cancelled_training_saves_a_checkpoint(start):
-    job, running = start("train.steps=100000", "train.checkpoint_every=100000", "train.validate_every=0")
+    job, running = start("train.steps=100000", "machine.checkpoint_every=100000", "train.validate_every=0")
     wait_for((job.folder / "metrics.jsonl").is_file)
     running.interrupt()
     running.wait()

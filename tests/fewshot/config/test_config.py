@@ -10,7 +10,7 @@ import yaml
 from episodes.errors import ConfigError, UserError
 from fewshot.config.document import Document, dotted, dump, load_document, parse_document, parse_override
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
-from fewshot.config.messages import key_paths
+from fewshot.config.messages import MOVED, key_paths
 from tests.paths import ROOT
 
 MINIMAL = "name: small\ndata: {root: somewhere}\n"
@@ -157,6 +157,20 @@ def test_an_unknown_key_is_named_whole_with_the_nearest_valid_one(write, overrid
     assert f"the nearest valid key is {nearest}" in message
 
 
+@pytest.mark.parametrize(("old", "new"), MOVED.items())
+@pytest.mark.parametrize("where", ["file", "override"])
+def test_a_key_that_has_moved_is_named_with_its_new_name(write, old, new, where):
+    section, key = old.split(".")
+    if where == "file":
+        write(f"{section}:\n  {key}: 1\n", "old.yaml")
+        message = refused(write(f"extends: old.yaml\n{MINIMAL}"))
+        assert "old.yaml:2" in message
+    else:
+        message = refused(write(MINIMAL), f"{old}=1")
+    assert f"{old} is now {new}" in message
+    assert new in {".".join(path) for path, _ in key_paths(ExperimentConfig)}
+
+
 def test_an_unknown_key_in_a_part_is_found_in_the_file_that_set_it(write):
     write("train:\n  stepz: 3\n", "parts/bad.yaml")
     assert f"parts{'/'}bad.yaml:2" in refused(write(f"extends: parts/bad.yaml\n{MINIMAL}"))
@@ -180,12 +194,11 @@ def test_a_name_that_is_no_plain_folder_name_is_refused(write, name):
 
 
 def test_later_parts_win_over_earlier_ones_and_the_file_over_its_parts(write):
-    write("train: {steps: 1, warmup_steps: 1, log_every: 1}\nevaluate: {shots: [1, 2, 3]}\n", "parts/a.yaml")
-    write("train: {warmup_steps: 2, log_every: 2}\n", "parts/b.yaml")
-    config = load_config(
-        write(f"extends: [parts/a.yaml, parts/b.yaml]\n{MINIMAL}train: {{log_every: 3}}\nevaluate: {{shots: [5]}}\n")
-    )
-    assert (config.train.steps, config.train.warmup_steps, config.train.log_every) == (1, 2, 3)
+    write("train: {steps: 1, warmup_steps: 1, validate_every: 1}\nevaluate: {shots: [1, 2, 3]}\n", "parts/a.yaml")
+    write("train: {warmup_steps: 2, validate_every: 2}\n", "parts/b.yaml")
+    own = "train: {validate_every: 3}\nevaluate: {shots: [5]}\n"
+    config = load_config(write(f"extends: [parts/a.yaml, parts/b.yaml]\n{MINIMAL}{own}"))
+    assert (config.train.steps, config.train.warmup_steps, config.train.validate_every) == (1, 2, 3)
     assert config.evaluate.shots == (5,)
 
 
@@ -233,13 +246,13 @@ def test_overrides_reach_every_depth_and_the_last_one_wins(write):
             "data.glyphs.seed=4",
             "seed=1",
             "seed=2",
-            "data.cache=null",
+            "machine.cache=null",
         ],
     )
     assert (config.train.learning_rate, config.evaluate.shots, config.seed) == (1e-4, (1, 3), 2)
     assert config.data.glyphs is not None
     assert config.data.glyphs.seed == 4
-    assert config.data.cache is None
+    assert config.machine.cache is None
 
 
 @pytest.mark.parametrize("text", ["seed", "=1", "a..b=1", "a b=1", ".a=1", "train.=1", "1a=2"])

@@ -100,7 +100,8 @@ def test_two_workers_write_the_records_of_one(evaluated, tmp_path):
     alone = [replace(record, seconds=0.0) for record in read_records(trained / "records.csv")]
     run = shutil.copytree(trained, tmp_path / "run")
 
-    evaluate_run(run, config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"workers": 2})}))
+    machine = config.machine.model_copy(update={"evaluation_workers": 2})
+    evaluate_run(run, config.model_copy(update={"machine": machine}))
 
     assert [replace(record, seconds=0.0) for record in read_records(run / "records.csv")] == alone
 
@@ -163,7 +164,7 @@ def test_a_second_evaluation_gives_the_same_numbers_and_pictures(evaluated):
 def test_overlays_are_pictures_of_this_evaluation_alone(evaluated):
     run, config = evaluated
     pictures = sorted((run / "overlays").glob("*.png"))
-    assert len(pictures) == config.evaluate.save_overlays
+    assert len(pictures) == config.machine.save_overlays
     assert {path.name for path in (run / "overlays").iterdir()} == {*(path.name for path in pictures), INDEX}
     for path in pictures:
         assert path.name.startswith(("disc-seed", "ring-seed")), "novel classes of group 1 only"
@@ -225,7 +226,7 @@ def test_a_run_without_checkpoint_is_refused(experiment, tmp_path):
         ("evaluate.methods=[prototype]", "evaluate.controls=[]"),
         ("evaluate.methods=[finetune]", "evaluate.controls=[support_none]"),
         ("evaluate.methods=[prototype]", "evaluate.shots=[1]", "evaluate.control_shots=[2]"),
-        ("evaluate.methods=[conditioning]", "evaluate.max_queries_per_class=1", "data.cache=null"),
+        ("evaluate.methods=[conditioning]", "evaluate.max_queries_per_class=1", "machine.cache=null"),
     ],
 )
 def test_any_choice_of_rows_can_be_evaluated(experiment, evaluated, tmp_path, overrides):

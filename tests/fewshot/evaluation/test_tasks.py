@@ -293,7 +293,7 @@ def test_an_unknown_folder_or_policy_of_a_transfer_is_refused(experiment: Path) 
 def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
     trained: Path, experiment: Path, other_root: Path, tmp_path: Path, cache: bool
 ) -> None:
-    features = f"data.cache={tmp_path / 'features' if cache else 'null'}"
+    features = f"machine.cache={tmp_path / 'features' if cache else 'null'}"
     config = load_tiny(experiment, transfer(other_root), features, "evaluate.max_queries_per_class=1")
 
     run = evaluated(trained, tmp_path / "run", config)
@@ -305,7 +305,7 @@ def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
     assert {record.scoring for record in records} == {"paper", "davis"}
     assert {record.frames for record in records} == {3}
     pictures = list((run / "overlays").glob("*.png"))
-    assert len(pictures) == config.evaluate.save_overlays
+    assert len(pictures) == config.machine.save_overlays
     for path in pictures:
         Image.open(path).verify()
     frames = 16 * 3  # four pairs of classes, four videos of each, three frames

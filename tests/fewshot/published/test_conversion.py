@@ -24,7 +24,7 @@ from fewshot.runs.initial_weights import read_initial_weights
 from tests.fewshot.published.test_reference import FOLDER, NAMES
 from tests.fewshot.published.test_reference import _weights as reference_weights
 from tests.published_weights import TEXT, frozen_features, published_weights, roberta
-from tests.tiny_runs import TINY_EVALUATE, TINY_TRAIN, assert_same_bits
+from tests.tiny_runs import TINY_EVALUATE, TINY_MACHINE, TINY_TRAIN, assert_same_bits
 
 SENTENCES = ("the red disc", "a disc on the left")
 
@@ -62,11 +62,12 @@ def _experiment(converted, data, name="published"):
         "extends": str(converted / "model.yaml"),
         "name": name,
         "initial_weights": str(converted),
-        "data": {"root": str(data.root), "cache": str(data.cache), "short_side": 64},
+        "data": {"root": str(data.root), "short_side": 64},
         "episodes": {"support_frames": 2, "query_frames": 2},
         "learner": {"steps": 1},
         "train": {**TINY_TRAIN, "steps": 0},
         "evaluate": {**TINY_EVALUATE, "shots": [1], "max_queries_per_class": 1},
+        "machine": {**TINY_MACHINE, "cache": str(data.cache)},
     }
     Path(f"{name}.yaml").write_text(dump(values))
     return f"{name}.yaml"

@@ -34,7 +34,7 @@ LEARNERS: dict[str, tuple[str, ...]] = {
 }
 SHORT = ("train.steps=2", "train.validate_every=2", "train.validation_episodes=1", "model.dropout=0.2")
 INNER = ("learner.learning_rate=1e-2", "learner.steps=2")
-ROWS = ("evaluate.controls=[]", "evaluate.scoring=[paper]", "evaluate.save_overlays=0")
+ROWS = ("evaluate.controls=[]", "evaluate.scoring=[paper]", "machine.save_overlays=0")
 
 
 def everything(run: Path) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from tests.tiny_runs import assert_same_bits, load_tiny, metrics, stored, write_
 
 STEPS = 5
 # Dropout draws random numbers in each step; validation must not move them.
-WITH_DROPOUT = (f"train.steps={STEPS}", "model.dropout=0.2", "train.checkpoint_every=100")
+WITH_DROPOUT = (f"train.steps={STEPS}", "model.dropout=0.2", "machine.checkpoint_every=100")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_finished_training_is_not_trained_again(experiment, tmp_path, undistur
 
 @pytest.mark.parametrize("fault", ["loss", "gradient"])
 def test_what_is_not_finite_is_refused_before_the_optimiser_moves_and_names_the_episodes(experiment, tmp_path, fault):
-    trainer = Trainer(load_tiny(experiment, "train.checkpoint_every=1"), tmp_path / "run")
+    trainer = Trainer(load_tiny(experiment, "machine.checkpoint_every=1"), tmp_path / "run")
     whole = trainer.learner.backward
     seen = []
 
@@ -184,7 +184,7 @@ def test_an_unknown_part_of_the_head_is_refused_before_training(experiment, tmp_
 
 
 def test_an_unreadable_file_is_named_by_a_worker_as_by_the_process_itself(experiment, tmp_path, tiny_set):
-    config = load_tiny(experiment, "train.validate_every=0", "train.workers=1")
+    config = load_tiny(experiment, "train.validate_every=0", "machine.loader_workers=1")
     trainer = Trainer(config, tmp_path / "run")
     video = trainer.sampler[0].query.video
     catalog = trainer.dataset.catalog
@@ -196,12 +196,23 @@ def test_an_unreadable_file_is_named_by_a_worker_as_by_the_process_itself(experi
     assert "Traceback" not in str(refused.value)
 
 
+def test_which_checkpoints_are_compared_for_the_best_does_not_depend_on_how_often_one_is_saved(experiment, tmp_path):
+    scored = []
+    for every in (1, 100):
+        run = tmp_path / str(every)
+        train(load_tiny(experiment, f"machine.checkpoint_every={every}", "machine.keep_checkpoints=9"), run)
+        states = [read_state(folder) for folder in sorted((run / "checkpoints").iterdir())]
+        scored.append({state["step"]: state["score"] for state in states if state["score"] is not None})
+    assert list(scored[0]) == [2, 4]
+    assert scored[0] == scored[1]
+
+
 # --------------------------------------------------------------------------- workers and processes
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_any_number_of_workers_gives_the_same_losses_bit_for_bit(experiment, tmp_path, undisturbed, workers):
-    train(load_tiny(experiment, *WITH_DROPOUT, f"train.workers={workers}"), tmp_path / "run")
+    train(load_tiny(experiment, *WITH_DROPOUT, f"machine.loader_workers={workers}"), tmp_path / "run")
     assert metrics(tmp_path / "run") == metrics(undisturbed)
     assert_same_bits(stored(tmp_path / "run"), stored(undisturbed))
 

@@ -41,8 +41,8 @@ def test_another_value_or_another_support_list_makes_another_experiment(tmp_path
 
 
 def test_values_that_change_no_score_do_not_separate_training_seeds(tmp_path: Path) -> None:
-    moved = {"data": {"root": "elsewhere", "group": 1, "cache": "c"}, "train": {"steps": 10, "threads": 1}}
-    plain = {"data": {"root": "data/x", "group": 1, "cache": None}, "train": {"steps": 10, "threads": 4}}
+    moved = {"data": {"root": "elsewhere", "group": 1}, "machine": {"cache": "c", "threads": 1}}
+    plain = {"data": {"root": "data/x", "group": 1}, "machine": {"cache": None, "threads": 4}}
 
     found = experiments(write_run(tmp_path / "a", config=plain), write_run(tmp_path / "b", seed=1, config=moved))
 
