@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fewshot import cli
-from fewshot.runs import checkpoint
+from fewshot.runs import tensor_folder
 from fewshot.runs.checkpoint import latest, read_state
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 from tests.tiny_benchmark import write_tiny_benchmark
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_another_architecture_is_refused_with_the_tensors_that_d
     before = stored(trained)
     message = said("evaluate", trained, "model.ffn=48")
     assert "step-00000001 is of another architecture" in message
-    assert re.search(r"\(checkpoint, model\): \S+ \(32,\) \(48,\)|\S+ \(32, 64\) \(48, 64\)", message)
+    assert re.search(r"\(stored, model\): \S+ \(32,\) \(48,\)|\S+ \(32, 64\) \(48, 64\)", message)
     assert "config.yaml" in message
     assert_same_bits(stored(trained), before)
     assert not (trained / "summary.json").exists()
@@ -239,8 +239,8 @@ def test_a_damaged_checkpoint_is_named(trained, said):
     file = latest(trained) / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     message = said("evaluate", trained)
-    assert f"{file} is damaged: SHA-256" in message
-    assert "go on from an older checkpoint" in message
+    assert f"{file} is damaged: its SHA-256" in message
+    assert "to resume from an older checkpoint" in message
 
 
 def test_pretrained_weights_with_another_hash_are_refused(experiment, said, monkeypatch):
@@ -294,7 +294,7 @@ def assert_goes_on_as_if_nothing_had_been(experiment):
 
 @pytest.mark.parametrize("file", [1, 2, 3], ids=["model", "optimizer", "state"])
 def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(experiment, said, monkeypatch, file):
-    write = checkpoint._write
+    write = tensor_folder._write
     written = []
 
     def until_full(path, content):
@@ -305,7 +305,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(experim
         return write(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "_write", until_full)
+        patched.setattr(tensor_folder, "_write", until_full)
         message = said("train", experiment, "machine.keep_checkpoints=9")
     assert "The disk is full. Free some space, then give the same command again" in message
     names = sorted(path.name for path in Path("runs/tiny/checkpoints").iterdir())

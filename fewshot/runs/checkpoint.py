@@ -1,4 +1,4 @@
-"""Checkpoints as folders: safetensors and JSON, never pickle; written aside and renamed, so each one seen is complete.
+"""Checkpoints of a run: which are kept, and what goes into one and out again.
 
     RUN/checkpoints/step-00000100/model.safetensors       the trainable head
                                   learner.safetensors     what the learner trains beside the head, if anything
@@ -11,8 +11,6 @@ leftovers of an interrupted save or removal; the next save clears them away.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -22,18 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from episodes.errors import CheckpointError
+from fewshot.runs.tensor_folder import TensorFolder, state_differences
 
 _FOLDER = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
 _MODEL, _LEARNER, _OPTIMIZER = "model.safetensors", "learner.safetensors", "optimizer.safetensors"
-_STATE = "state.json"
-_FORMAT = 1
-_LISTED = 6  # names that an error lists of each kind
+_CHECKPOINT = TensorFolder("a checkpoint", "state.json", "Remove {folder} to resume from an older checkpoint.")
 
 
 @dataclass(frozen=True, order=True)
@@ -47,7 +42,7 @@ def save_checkpoint(
     run_folder: Path,
     step: int,
     *,
-    model_state: dict[str, Tensor],
+    model_state: Mapping[str, Tensor],
     learner_state: Mapping[str, Tensor] | None = None,
     optimizer: torch.optim.Optimizer,
     extra: dict[str, Any],
@@ -63,34 +58,14 @@ def save_checkpoint(
     parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(parent)
     same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
-    name = f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else "")
-    aside = parent / f".writing-{name}"
-    try:
-        aside.mkdir()
-        tensors, rest = _split(optimizer.state_dict())
-        hashes = {
-            _MODEL: _write(aside / _MODEL, save(_detached(model_state))),
-            _OPTIMIZER: _write(aside / _OPTIMIZER, save(tensors)),
-        }
-        if learner_state:
-            hashes[_LEARNER] = _write(aside / _LEARNER, save(_detached(learner_state)))
-        state = {
-            "format": _FORMAT,
-            "step": step,
-            "score": score,
-            "architecture": architecture(model_state),
-            "sha256": hashes,
-            "optimizer": rest,
-            "extra": extra,
-        }
-        _write(aside / _STATE, (json.dumps(state, indent=1) + "\n").encode())
-        _sync(aside)
-        os.rename(aside, parent / name)
-        _sync(parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    folder = parent / (f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else ""))
+    tensors, rest = _split(optimizer.state_dict())
+    files = {_MODEL: model_state, _OPTIMIZER: tensors}
+    if learner_state:
+        files[_LEARNER] = learner_state
+    _CHECKPOINT.write(folder, files, {"step": step, "score": score, "optimizer": rest, "extra": extra})
     _prune(run_folder, keep)
-    return parent / name
+    return folder
 
 
 def load_checkpoint(
@@ -106,7 +81,7 @@ def load_checkpoint(
     Strict: every name and shape must fit. Raises CheckpointError before anything has changed.
     """
     state = read_state(folder)
-    weights = _read_tensors(folder, _MODEL, state)
+    weights = read_weights(folder)
     _compare(folder, weights, model.state_dict())
     if learner is not None and (wanted := learner.state_dict()):
         if _LEARNER not in state["sha256"]:
@@ -114,10 +89,10 @@ def load_checkpoint(
                 f"{folder} holds no {_LEARNER}: it was trained by a learner without weights of its own. Evaluate it by "
                 "that learner (learner.name of the config.yaml beside it), or train in a new run folder."
             )
-        own = _read_tensors(folder, _LEARNER, state)
+        own = _CHECKPOINT.read(folder, _LEARNER)
         _compare(folder, own, wanted)
     if optimizer is not None:
-        restored = _join(_read_tensors(folder, _OPTIMIZER, state), state["optimizer"])
+        restored = _join(_CHECKPOINT.read(folder, _OPTIMIZER), state["optimizer"])
         _compare_groups(folder, restored, optimizer)
     model.load_state_dict(weights, strict=True)
     if learner is not None and wanted:
@@ -130,21 +105,12 @@ def load_checkpoint(
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The head's tensors in a checkpoint. Raises CheckpointError where they are absent or damaged."""
-    return _read_tensors(folder, _MODEL, read_state(folder))
+    return _CHECKPOINT.read(folder, _MODEL)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The state.json of a checkpoint: `step`, `score`, `architecture`, `extra` and the rest. Raises CheckpointError."""
-    path = folder / _STATE
-    try:
-        state: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder} is no checkpoint: it holds no {_STATE}.") from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is damaged ({error}). {_advice(folder)}") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is not of checkpoint format {_FORMAT}. Train again with this version.")
-    return state
+    """The state.json of a checkpoint: `step`, `score`, `extra` and the rest. Raises CheckpointError."""
+    return _CHECKPOINT.read_record(folder)
 
 
 def latest(run_folder: Path) -> Path | None:
@@ -158,12 +124,6 @@ def best(run_folder: Path) -> Path | None:
     scored = [(read_state(entry.folder)["score"], entry) for entry in _entries(run_folder)]
     scored = [pair for pair in scored if pair[0] is not None]
     return max(scored)[1].folder if scored else latest(run_folder)
-
-
-def architecture(model_state: dict[str, Tensor]) -> str:
-    """Fingerprint of names, shapes and number formats: equal for weights that fit the same network."""
-    lines = sorted(f"{name} {tuple(tensor.shape)} {tensor.dtype}" for name, tensor in model_state.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 # --------------------------------------------------------------------------- folders
@@ -198,29 +158,7 @@ def _clear_leftovers(parent: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _write(path: Path, content: bytes) -> str:
-    """Write and flush to the disk; returns the SHA-256."""
-    with open(path, "xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return hashlib.sha256(content).hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 # --------------------------------------------------------------------------- contents
-
-
-def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    plain = torch.contiguous_format
-    return {name: tensor.detach().cpu().clone(memory_format=plain) for name, tensor in tensors.items()}
 
 
 def _split(optimizer_state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -233,7 +171,7 @@ def _split(optimizer_state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str
                 tensors[f"{index}.{key}"] = value
             else:
                 values.setdefault(str(index), {})[key] = value
-    return _detached(tensors), {"values": values, "param_groups": optimizer_state["param_groups"]}
+    return tensors, {"values": values, "param_groups": optimizer_state["param_groups"]}
 
 
 def _join(tensors: dict[str, Tensor], rest: dict[str, Any]) -> dict[str, Any]:
@@ -244,50 +182,17 @@ def _join(tensors: dict[str, Tensor], rest: dict[str, Any]) -> dict[str, Any]:
     return {"state": state, "param_groups": rest["param_groups"]}
 
 
-def _read_tensors(folder: Path, name: str, state: dict[str, Any]) -> dict[str, Tensor]:
-    path = folder / name
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing. {_advice(folder)}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != state["sha256"][name]:
-        wanted = state["sha256"][name]
-        raise CheckpointError(f"{path} is damaged: SHA-256 {found}, {_STATE} says {wanted}. {_advice(folder)}")
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file ({error}). {_advice(folder)}") from error
-
-
-def _advice(folder: Path) -> str:
-    return f"Remove {folder} to go on from an older checkpoint."
-
-
 def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
-    kinds = {
-        "the model has but the checkpoint lacks": sorted(wanted.keys() - stored.keys()),
-        "the checkpoint has but the model lacks": sorted(stored.keys() - wanted.keys()),
-        "differ in shape (checkpoint, model)": [
-            f"{name} {tuple(stored[name].shape)} {tuple(wanted[name].shape)}"
-            for name in sorted(stored.keys() & wanted.keys())
-            if stored[name].shape != wanted[name].shape
-        ],
-    }
-    faults = [
-        f"{len(names)} tensors {kind}: {', '.join(names[:_LISTED])}{', ...' if len(names) > _LISTED else ''}"
-        for kind, names in kinds.items()
-        if names
-    ]
-    if faults:
+    differences = state_differences(stored, wanted)
+    if differences:
         raise CheckpointError(
-            f"The checkpoint {folder} is of another architecture. {'; '.join(faults)}. "
+            f"The checkpoint {folder} is of another architecture; its tensors: {'; '.join(differences)}. "
             "Use the model values of the config.yaml beside it, or train in a new run folder."
         )
 
 
 def _compare_groups(folder: Path, restored: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """The same groups with the same parameters, and state tensors of their shapes; mends what JSON changed (tuples)."""
+    """Refuse other groups, parameters or shapes; restores the tuples that JSON turned into lists."""
     stored, live = restored["param_groups"], optimizer.state_dict()["param_groups"]
     sizes = [len(group["params"]) for group in stored], [len(group["params"]) for group in live]
     if sizes[0] != sizes[1]:
