@@ -41,7 +41,12 @@ class EvaluateConfig(Section):
         "last",
         description="Weights after the last step, or of the best validation (a short one chooses by chance).",
     )
-    label: str = Field("cma", description="How the table calls the trained model, e.g. cma, base, self, cma-published.")
+    label: str = Field(
+        "cma",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="How the table calls the trained model, e.g. cma, base, self, cma-published; a word of letters, "
+        "digits, `.`, `_` and `-`.",
+    )
     methods: tuple[Literal["prototype", LearnerName], ...] | None = Field(
         None,
         min_length=1,
@@ -91,6 +96,13 @@ class EvaluateConfig(Section):
         if twice:
             raise ValueError(f"{', '.join(map(str, twice))} is listed more than once; name each value once")
         return values
+
+    @field_validator("label")
+    @classmethod
+    def _label_is_its_own(cls, label: str) -> str:
+        if label == "prototype":
+            raise ValueError("the table has a row of this name already, the training-free one; choose another label")
+        return label
 
     @property
     def largest_shots(self) -> int:

@@ -67,12 +67,17 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _something_can_be_held_out(self) -> ExperimentConfig:
-        frames = {"episodes": self.episodes.support_frames, "evaluate": self.evaluate.support_frames}
-        for section, count in frames.items():
-            if self.learner.early_stop and self.learner.min_shots < 2 and count < 2:
+        """Of a single support clip, early_stop holds out the last frame. Curves take steps whatever min_shots is."""
+        sections = (
+            ("episodes", self.episodes.support_frames, self.episodes.shots == 1, False),
+            ("evaluate", self.evaluate.support_frames, 1 in self.evaluate.shots, bool(self.evaluate.curve_steps)),
+        )
+        for section, frames, single, curves in sections:
+            if self.learner.early_stop and frames < 2 and single and (self.learner.min_shots < 2 or curves):
                 raise ValueError(
                     f"learner.early_stop holds out the last frame of a single support clip, but "
-                    f"{section}.support_frames is {count}; give at least 2"
+                    f"{section}.support_frames is {frames}; give at least 2"
+                    + (", or leave out evaluate.curve_steps" if self.learner.min_shots >= 2 else "")
                 )
         return self
 

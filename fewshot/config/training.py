@@ -24,7 +24,7 @@ class TrainConfig(Section):
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (), description="Steps after which the learning rate falls to a tenth (schedule `step`)."
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
+    precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="Number format of the forward pass; weights stay fp32."
     )
     validate_every: int = Field(

@@ -88,6 +88,42 @@ def test_a_number_of_any_section_must_be_finite(write, key, value):
     assert "finite number" in message
 
 
+@pytest.mark.parametrize("label", ["prototype", "cma+finetune", "", "a b", "a|b", "-", '"a\\n"'])
+def test_a_label_that_another_row_could_have_is_refused(write, label):
+    assert "evaluate.label = " in refused(write(MINIMAL), f"evaluate.label={label}" if label else "evaluate.label=''")
+
+
+def test_half_precision_without_loss_scaling_is_refused_with_what_may_be_given(write):
+    message = refused(write(MINIMAL), "train.precision=fp16")
+    assert "train.precision = 'fp16'" in message
+    assert "'fp32' or 'bf16'" in message
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        (["evaluate.support_frames=1", "evaluate.curve_steps=[0,1]"], "leave out evaluate.curve_steps"),
+        (["evaluate.support_frames=1", "learner.min_shots=1"], "evaluate.support_frames is 1"),
+        (["episodes.support_frames=1", "learner.min_shots=1"], "episodes.support_frames is 1"),
+    ],
+)
+def test_steps_on_a_single_clip_of_one_frame_leave_early_stop_nothing_to_hold_out(write, overrides, word):
+    assert word in refused(write(MINIMAL), "learner.early_stop=true", *overrides)
+    load_config(write(MINIMAL), overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["evaluate.support_frames=1"],
+        ["evaluate.support_frames=1", "evaluate.curve_steps=[0,1]", "evaluate.shots=[2,5]"],
+        ["episodes.support_frames=1", "episodes.shots=2", "learner.min_shots=1"],
+    ],
+)
+def test_early_stop_takes_one_frame_where_no_step_is_taken_on_a_single_clip(write, overrides):
+    assert load_config(write(MINIMAL), ["learner.early_stop=true", *overrides]).learner.early_stop
+
+
 # --------------------------------------------------------------------------- refused files
 
 
