@@ -5,14 +5,14 @@ Group g (1..4) tests the classes whose id (1-based position in `classes`) satisf
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from episodes.content import BenchmarkContent, read_content
 from episodes.errors import LayoutError
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
@@ -125,15 +125,14 @@ class VideoCatalog:
     def expression(self, video: str, expression_id: str) -> Expression:
         return next(item for item in self.videos[video].expressions if item.id == expression_id)
 
-    def index_hash(self) -> str:
-        """sha256 (hex) of all that the index says (classes in order, videos, objects, sentences), wherever the files
-        lie: two folders with equal hashes hold the same benchmark, as far as names can tell."""
-        videos = [
-            (video.id, video.frames, [asdict(o) for o in video.objects], [asdict(e) for e in video.expressions])
-            for video in self.videos.values()
-        ]
-        text = json.dumps([self.classes, videos], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("ascii")).hexdigest()
+    @cached_property
+    def content(self) -> BenchmarkContent:
+        """Digests of index and files, the same wherever the folder lies; read once, a few seconds."""
+        return read_content(self.classes, self.videos.values(), self.splits)
+
+    def content_hash(self) -> str:
+        """sha256 (hex): two benchmarks with equal hashes are the same, as far as `episodes.content` looks."""
+        return self.content.hash
 
     # ------------------------------------------------------------------ soundness
 

@@ -59,7 +59,7 @@ def write_run(
     values = {"name": folder.name, "seed": seed, "data": {"root": "data/x", "group": group}}
     values |= {"train": {"steps": 10}, "evaluate": {"label": "cma"}, **(config or {})}
     facts = {"manifest": manifest, "checkpoint": "step-00000010", "wall_seconds": 12.0, "config": values}
-    facts |= {} if benchmark is None else {"benchmark_index": benchmark}
+    facts |= {} if benchmark is None else {"benchmark_content": benchmark}
     write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
     (folder / "config.yaml").write_text(dump(values))
     start = {"step": 0, "git": f"commit-{seed}", "command": ["run.py", "run"], "versions": {"torch": "2.14"}}

@@ -35,10 +35,12 @@ def write_run(
     support: str = "a",
     seeds: Sequence[int] = (0, 1),
     benchmark: str = "tiny",
+    content: str = "c" * 64,
     classes: int = 3,
     videos: int = 4,
 ) -> Path:
-    """A run folder. Every method but the first scores half; F is J; `support` marks the names of support videos."""
+    """A run folder. Every method but the first scores half; F is J; `support` marks the names of support videos;
+    `benchmark` is the name of its folder, `content` the hash of what it holds."""
     folder.mkdir(parents=True)
     (folder / "written.yaml").write_text(f"name: {folder.name}\ndata: {{root: data}}\n")
     config = load_config(folder / "written.yaml", overrides)
@@ -65,6 +67,7 @@ def write_run(
     tasks = [task(name, seed, videos, supports) for seed in seeds for name in names]
     write_records(folder / "records.csv", records)
     facts = {"manifest": manifest_hash(manifest(tasks)), "config": plain(config), "benchmark": benchmark}
+    facts["benchmark_content"] = content
     write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
     (folder / "tasks.json").write_text(task_file_text(tasks, benchmark))
     return folder

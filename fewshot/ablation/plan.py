@@ -11,7 +11,7 @@ from fewshot.ablation.cells import Cell
 from fewshot.ablation.config import SHARED
 from fewshot.ablation.job import Job
 from fewshot.config.experiment import ExperimentConfig, plain
-from fewshot.runs.run_folder import training_values
+from fewshot.results.comparable import training_values
 
 
 def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
@@ -45,7 +45,9 @@ def _features_depend_on(config: ExperimentConfig) -> Any:
 
 def _training_depends_on(config: ExperimentConfig) -> Any:
     # A run folder may be taken up with the benchmark at another place; cells at different places are different sets.
-    return [training_values(config), str(config.data.root)]
+    # Validations change no weights, but cells that share a training share its choice of the best checkpoint too.
+    validation = [config.train.validate_every, config.train.validation_episodes]
+    return [training_values(plain(config)), str(config.data.root), validation]
 
 
 def _digest(values: Any) -> str:

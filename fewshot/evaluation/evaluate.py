@@ -79,7 +79,6 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         manifest=manifest_hash(manifest(tasks)),
         wall_seconds=time.perf_counter() - began,
         config=plain(config),
-        benchmark_index=evaluated.catalog.index_hash(),
         **evaluated.facts,
     )
     path = run_folder / "summary.json"

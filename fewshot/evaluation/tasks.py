@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """`facts` go into summary.json: the benchmark's name, and how its classes relate to the training (transfer)."""
+    """`facts` go into summary.json: the benchmark's name and content; of a transfer, which classes were trained on."""
 
     catalog: VideoCatalog
     tasks: list[EvaluationTask]
@@ -37,7 +37,7 @@ def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
         tested = trained_on.part(config.data.group, "test")
         novel = tested.novel_classes(config.data.group)
         tasks = _tasks(config, tested, novel, base, config.episodes.small_classes)
-        return EvaluationSet(tested, tasks, {"benchmark": tested.name})
+        return EvaluationSet(tested, tasks, _benchmark_facts(trained_on))
     catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
     present = [name for name in catalog.classes if catalog.videos_of(name)]
     seen, unseen = split_by_name(present, base)
@@ -52,7 +52,11 @@ def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
         "unseen": list(unseen),
         "evaluated": list(dict.fromkeys(task.category for task in tasks)),
     }
-    return EvaluationSet(catalog, tasks, {"benchmark": catalog.name, "transfer": relation})
+    return EvaluationSet(catalog, tasks, {**_benchmark_facts(catalog), "transfer": relation})
+
+
+def _benchmark_facts(catalog: VideoCatalog) -> dict[str, Any]:
+    return {"benchmark": catalog.name, "benchmark_content": catalog.content_hash()}
 
 
 def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from episodes.errors import UserError
 from episodes.task_file import read_task_file
 from episodes.types import ClipRef
+from fewshot.results.comparable import benchmark_differences, benchmark_text
 from fewshot.results.evaluated import EvaluatedRun, read_evaluated
 from fewshot.results.records import Record
 from fewshot.results.statistics import RESAMPLES, Difference, paired_difference
@@ -93,12 +94,10 @@ def compare(
 
 
 def _refuse_other_benchmark(first: EvaluatedRun, second: EvaluatedRun) -> None:
-    names = [run.summary.facts.get("benchmark") for run in (first, second)]
-    # The name is that of the folder: equal lists are of one benchmark, wherever it lies.
-    if names[0] != names[1] and first.summary.facts.get("manifest") != second.summary.facts.get("manifest"):
+    if benchmark_differences(first.summary.facts, second.summary.facts):
+        texts = [f"{run.folder} was evaluated on {benchmark_text(run.summary.facts)}" for run in (first, second)]
         raise UserError(
-            f"{first.folder} was evaluated on benchmark {names[0]!r} and {second.folder} on {names[1]!r}: no item is "
-            "the same. Evaluate both on one benchmark (evaluate.transfer)"
+            f"{' and '.join(texts)}: not the same benchmark. Evaluate both on one (data.root, or evaluate.transfer)"
         )
 
 

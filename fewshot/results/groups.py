@@ -10,14 +10,11 @@ from pathlib import Path
 
 from episodes.catalog import GROUPS
 from episodes.errors import UserError
+from fewshot.results.comparable import experiment_differences, listed
 from fewshot.results.evaluated import EvaluatedRun, read_evaluated
 from fewshot.results.statistics import RESAMPLES, estimate_over_groups
 from fewshot.results.summary import SummaryRow, split
 from fewshot.results.tables import Cells, interval, points
-from fewshot.runs.run_folder import config_differences
-
-# What runs of one experiment may differ in: each group has tasks of its own.
-_FREE = {("name",), ("data", "group"), ("evaluate", "tasks"), ("machine",)}
 
 
 def groups_table(
@@ -65,14 +62,14 @@ def read_groups(folders: Sequence[Path]) -> dict[int, EvaluatedRun]:
             raise UserError(
                 f"{runs[group].folder} and {run.folder} are both of group {group}; name one run for each group"
             )
+        first = next(iter(runs.values()), run)
         runs[group] = run
-        first = next(iter(runs.values()))
-        differing = config_differences(first.config, run.config, free=_FREE)
-        if differing:
-            listed = "; ".join(f"{key} is {old!r} and {new!r}" for key, old, new in differing)
+        differing = experiment_differences(first.summary.facts, run.summary.facts, over="data.group")
+        if differing and run is not first:
             raise UserError(
-                f"{first.folder} and {run.folder} are of different experiments: {listed}. Only name, data.group, "
-                "evaluate.tasks and machine may differ: train or evaluate one of them again"
+                f"{first.folder} and {run.folder} are of different experiments: {listed(differing)}. Only name, place "
+                "of data, machine, data.group and what belongs to a group (evaluate.tasks, weights to start from) may "
+                "differ: train or evaluate one of them again"
             )
     return dict(sorted(runs.items()))
 

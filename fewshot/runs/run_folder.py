@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from episodes.errors import ConfigError, UserError
 from episodes.files import write_whole
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
+from fewshot.results.comparable import Difference, retraining_differences, training_differences
 from fewshot.runs.checkpoint import latest
 
 CONFIG = "config.yaml"
 _EVALUATED = "evaluated.json"
 _OF_TRAINING = ("checkpoints", "metrics.jsonl", "meta.json")  # what a folder of results shows of a training elsewhere
-# Values that may change between two starts of one run, because the weights do not depend on them (of the learner's,
-# `LearnerConfig.of_training` knows).
-_FREE = {("name",), ("evaluate",), ("data", "root"), ("machine",)}
 
 
 def open_run(config: ExperimentConfig, folder: Path) -> None:
@@ -30,7 +27,7 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     """
     stored = folder / CONFIG
     if stored.is_file() and latest(folder) is not None:  # without a checkpoint there is nothing to contradict
-        differences = config_differences(training_values(load_config(stored)), training_values(config))
+        differences = training_differences(plain(load_config(stored)), plain(config))
         if differences:
             raise ConfigError(
                 f"{folder} holds a run of other values: {_listed(differences)}. "
@@ -100,10 +97,7 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
 
 def refuse_retraining(stored: ExperimentConfig, config: ExperimentConfig) -> None:
     """ConfigError where `config`, of an evaluation, changes what only a training reads: it would have no effect."""
-    sections = ("seed", "initial_weights", "episodes", "train")
-    values = map(training_values, (stored, config))
-    before, now = ({name: found[name] for name in sections} for found in values)
-    differences = config_differences(before, now, free={("episodes", "small_classes")})
+    differences = retraining_differences(plain(stored), plain(config))
     if differences:
         raise ConfigError(
             f"The run is trained, and an evaluation does not read this any more: {_listed(differences)}. Leave it out, "
@@ -111,14 +105,8 @@ def refuse_retraining(stored: ExperimentConfig, config: ExperimentConfig) -> Non
         )
 
 
-def _listed(differences: list[tuple[str, Any, Any]]) -> str:
+def _listed(differences: list[Difference]) -> str:
     return "; ".join(f"{key} was {before!r} and is now {now!r}" for key, before, now in differences)
-
-
-def training_values(config: ExperimentConfig) -> dict[str, Any]:
-    """The values that the weights depend on, as plain YAML values: configs that agree in them train alike."""
-    found: dict[str, Any] = _without_free({**plain(config), "learner": config.learner.of_training()})
-    return found
 
 
 def is_evaluated(folder: Path, config: ExperimentConfig, checkpoint: str) -> bool:
@@ -139,22 +127,3 @@ def _evaluation(config: ExperimentConfig, checkpoint: str) -> dict[str, str]:
     if config.evaluate.tasks is not None and config.evaluate.tasks.is_file():  # other tasks may lie there by now
         evaluation["tasks"] = hashlib.sha256(config.evaluate.tasks.read_bytes()).hexdigest()
     return evaluation
-
-
-def _without_free(values: Any, key: tuple[str, ...] = ()) -> Any:
-    if not isinstance(values, dict):
-        return values
-    return {name: _without_free(value, (*key, name)) for name, value in values.items() if (*key, name) not in _FREE}
-
-
-def config_differences(
-    first: Any, second: Any, *, free: Set[tuple[str, ...]] = frozenset(), key: tuple[str, ...] = ()
-) -> list[tuple[str, Any, Any]]:
-    """(key, value, other value) of what differs between two configs in plain values; what `free` names may differ."""
-    if key in free or first == second:
-        return []
-    if isinstance(first, dict) and isinstance(second, dict):
-        names = sorted({*first, *second})
-        inner = (config_differences(first.get(name), second.get(name), free=free, key=(*key, name)) for name in names)
-        return [difference for found in inner for difference in found]
-    return [(".".join(key), first, second)]

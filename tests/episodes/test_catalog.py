@@ -71,19 +71,3 @@ def test_absent_classes_and_classes_with_one_video_are_noted(catalog: VideoCatal
 def test_a_class_listed_twice_is_refused(catalog: VideoCatalog) -> None:
     with pytest.raises(LayoutError, match="more than once"):
         rebuilt(catalog, classes=[*catalog.classes, catalog.classes[0]])
-
-
-def test_the_index_hash_follows_what_the_index_says_and_not_where_it_lies(catalog: VideoCatalog) -> None:
-    first = next(iter(catalog.videos.values()))
-    sentence = replace(first.expressions[0], text="another sentence")
-    reworded = replace(first, expressions=(sentence, *first.expressions[1:]))
-    others = [record for record in catalog.videos.values() if record.id != first.id]
-
-    moved = [replace(v, frame_folder=Path("f"), mask_folder=Path("m")) for v in catalog.videos.values()]
-    assert rebuilt(catalog, root=Path("elsewhere"), videos=reversed(moved)).index_hash() == catalog.index_hash()
-    for changed in (
-        rebuilt(catalog, videos=[reworded, *others]),
-        rebuilt(catalog, videos=others),
-        rebuilt(catalog, classes=catalog.classes[::-1]),
-    ):
-        assert changed.index_hash() != catalog.index_hash()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from episodes.errors import UserError
-from fewshot.config.machine import MachineConfig
+from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.page.runs import ReportedRun
 from fewshot.results.records import CONTROLS, Record
 from fewshot.results.statistics import RESAMPLES, Estimate, estimate_over_trainings
 from fewshot.results.summary import split
-
-# What trainings of one experiment may differ in: names, places, and how they work on their machine.
-FREE = frozenset({"name", "seed", "data.root", *(f"machine.{key}" for key in MachineConfig.model_fields)})
 
 
 @dataclass(frozen=True)
@@ -67,41 +62,35 @@ def group_runs(runs: Sequence[ReportedRun]) -> list[Experiment]:
     Raises UserError if runs are of different benchmarks, or two runs are the same training of one experiment.
     """
     refuse_different_benchmarks(runs)
-    found: dict[str, list[ReportedRun]] = {}
+    found: list[list[ReportedRun]] = []
     for run in runs:
-        fixed = {key: value for key, value in run.config.items() if key not in FREE}
-        key = json.dumps([fixed, run.manifest], sort_keys=True)
-        for other in found.setdefault(key, []):
+        part = next((part for part in found if _same_experiment(part[0], run)), None)
+        if part is None:
+            found.append(part := [])
+        for other in part:
             if other.seed == run.seed:
                 raise UserError(
                     f"{other.folder} and {run.folder} are one experiment with one training seed ({run.seed}): counted "
                     "twice, they would make the result look surer than it is. Name one of them"
                 )
-        found[key].append(run)
-    return [Experiment(part[0].label, tuple(sorted(part, key=lambda run: run.seed))) for part in found.values()]
+        part.append(run)
+    return [Experiment(part[0].label, tuple(sorted(part, key=lambda run: run.seed))) for part in found]
 
 
 def refuse_different_benchmarks(runs: Sequence[ReportedRun]) -> None:
-    """Raises UserError unless all runs were evaluated on one benchmark.
-
-    Compared is the hash of the benchmark's index, not its folder: a copy is the same benchmark, and other data written
-    to the same place is another. The generator's values are compared too, since pictures may differ under one index.
-    """
+    """Raises UserError unless all runs were evaluated on one benchmark."""
     first, *others = runs
     for run in others:
-        for one in (first, run):
-            if one.benchmark is None:
-                raise UserError(
-                    f"{one.folder}: its summary does not say which benchmark was evaluated, which a report of several "
-                    f"runs needs. Evaluate the run again: python run.py evaluate {one.folder}"
-                )
-        pictures = [_generator(one) for one in (first, run)]
-        if first.benchmark != run.benchmark or (all(pictures) and pictures[0] != pictures[1]):
-            places = [f"{one.folder} ({_place(one)}, index {str(one.benchmark)[:12]})" for one in (first, run)]
+        if benchmark_differences(first.summary.facts, run.summary.facts):
+            places = [f"{one.folder} ({benchmark_text(one.summary.facts)})" for one in (first, run)]
             raise UserError(
                 f"runs of different benchmarks: {' and '.join(places)}. Their numbers are not comparable; write a "
                 "report for each benchmark"
             )
+
+
+def _same_experiment(first: ReportedRun, second: ReportedRun) -> bool:
+    return not experiment_differences(first.summary.facts, second.summary.facts, over="seed")
 
 
 @dataclass(frozen=True)
@@ -161,12 +150,3 @@ def _rows(experiment: Experiment, group: int, scoring: str) -> Iterator[Row]:
     methods = list(dict.fromkeys(key[0] for key in shared))
     for key in sorted(shared, key=lambda k: (CONTROLS.index(k[2]), methods.index(k[0]), k[1])):
         yield Row(experiment, *key[:3], tuple(tuple(part[key]) for part in parts))
-
-
-def _place(run: ReportedRun) -> str:
-    return str(run.config.get("evaluate.transfer.root") or run.config.get("data.root", "benchmark not recorded"))
-
-
-def _generator(run: ReportedRun) -> dict[str, Any]:
-    """The values that the embedded benchmark was written with; empty for other data."""
-    return {key: value for key, value in run.config.items() if key.startswith("data.glyphs.")}

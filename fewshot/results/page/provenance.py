@@ -38,11 +38,11 @@ def _manifests(runs: Sequence[ReportedRun]) -> Table:
     body = tuple((run.label, run.manifest, run.benchmark or "not recorded") for run in runs)
     note = (
         "sha256. Runs of one manifest had the same support clips and the same queries in every task, so that their "
-        "differences are paired. The index says which classes, videos, objects and sentences a benchmark has."
+        "differences are paired. The content of a benchmark is its classes, videos, objects, sentences and masks, and "
+        "the sizes of its pictures."
     )
-    return Table(
-        "Support list and benchmark of each run", ("run", "manifest of the tasks", "benchmark index"), body, note
-    )
+    head = ("run", "manifest of the tasks", "content of the benchmark")
+    return Table("Support list and benchmark of each run", head, body, note)
 
 
 def _config_differences(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
@@ -52,7 +52,11 @@ def _config_differences(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
     body = _differing([run.config for run in runs], leave_out="name")
     if not body:
         return ("The configs are equal in every value.",)
-    return (Table("Config values that differ", ("key", *(run.label for run in runs)), body),)
+    note = (
+        "Values of the section machine do not separate experiments, but other threads, other processes of an "
+        "evaluation, and a cache or none round differently: results then differ within training noise."
+    )
+    return (Table("Config values that differ", ("key", *(run.label for run in runs)), body, note),)
 
 
 def _environment(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:

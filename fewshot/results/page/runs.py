@@ -34,8 +34,8 @@ class ReportedRun:
 
     @property
     def benchmark(self) -> str | None:
-        """Hash of the index of the benchmark that was evaluated; None in a summary that does not say it."""
-        found = self.summary.facts.get("benchmark_index")
+        """Hash of what the benchmark holds that was evaluated; None in a summary that does not say it."""
+        found = self.summary.facts.get("benchmark_content")
         return None if found is None else str(found)
 
     @property

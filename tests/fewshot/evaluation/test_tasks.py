@@ -14,6 +14,7 @@ from PIL import Image
 from episodes.catalog import VideoCatalog
 from episodes.errors import ConfigError, LayoutError, SamplingError
 from episodes.evaluation_tasks import EvaluationTask
+from episodes.readers import read_benchmark
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import read_task_file, read_tasks, task_file_text
 from fewshot.cli import main
@@ -208,6 +209,7 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
     assert list(dict.fromkeys(task.category for task in found.tasks)) == UNSEEN
     assert found.facts == {
         "benchmark": "elsewhere",
+        "benchmark_content": read_benchmark(other_root).content_hash(),
         "transfer": {
             "root": str(other_root),
             "seen": "skip",
