@@ -142,7 +142,7 @@ class VideoCatalog:
         if errors:
             shown = "; ".join(f"{problem.file}: {problem.detail}" for problem in errors[:3])
             more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-            raise LayoutError(f"{shown}{more}. Repair the file; `run.py data check {self.root}` lists every problem")
+            raise LayoutError(f"{shown}{more}. Repair the file; `data check {self.root}` lists every problem")
 
     def _own_problems(self, meta_file: str, expression_file: str) -> list[Problem]:
         problems = []

@@ -123,7 +123,7 @@ class EpisodeSampler:
             remedy = "Lower episodes.shots or episodes.validation_videos"
             raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy, some_fit=bool(classes)))
         if not classes:
-            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `run.py data check`")
+            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `data check`")
         return classes, tuple(small)
 
 

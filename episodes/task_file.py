@@ -50,7 +50,7 @@ def read_task_file(path: Path) -> TaskFile:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise SamplingError(
-            f"{path}: {place}: {first['msg']}, found {shown(first['input'])}; write the file again (`run.py evaluate`)"
+            f"{path}: {place}: {first['msg']}, found {shown(first['input'])}; write the file again (`evaluate`)"
         ) from error
     hashed = manifest_hash(manifest(found.tasks))
     if hashed != found.manifest:
@@ -69,7 +69,7 @@ def read_tasks(path: Path, catalog: VideoCatalog) -> list[EvaluationTask]:
     """
     found = read_task_file(path)
     if not found.tasks:
-        raise SamplingError(f"{path}: holds no task; write the file again with `run.py evaluate`")
+        raise SamplingError(f"{path}: holds no task; write the file again with `evaluate`")
     seen = set()
     for task in found.tasks:
         where = f"{path}: task of class {task.category!r}, seed {task.seed}"

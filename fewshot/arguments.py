@@ -9,7 +9,14 @@ import textwrap
 from pathlib import Path
 from typing import NoReturn
 
-PROGRAM = "python run.py"
+
+def program_name(called: str) -> str:
+    """The command line as the user called it, from `sys.argv[0]`."""
+    name = Path(called).name
+    return {"run.py": f"python {called}", "__main__.py": "python -m fewshot"}.get(name, "fewshot-rvos")
+
+
+PROGRAM = program_name(sys.argv[0])
 
 
 class Parser(argparse.ArgumentParser):
@@ -17,13 +24,13 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(2, f"Error: {message}. See: python {self.prog} --help\n")
+        self.exit(2, f"Error: {message}. See: {self.prog} --help\n")
 
 
 def build_parser() -> Parser:
     """Parser whose result names its command in `command`, e.g. "run" or "data check"."""
     parser = Parser(
-        prog="run.py",
+        prog=PROGRAM,
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
         epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
         "would stop training, 2 wrong input or full disk, 130 interrupted.",

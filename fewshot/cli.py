@@ -55,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if not error.name or error.name.partition(".")[0] in ("episodes", "models", "fewshot"):
             raise
-        return _fail(f"The package {error.name} is missing. Run `make install`, then use .venv/bin/python run.py")
+        return _fail(
+            f"The package {error.name} is missing. Install the project with what it requires: `make install` in its "
+            "folder (then use .venv/bin/python), or `pip install FOLDER`"
+        )
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise

@@ -1,4 +1,4 @@
-"""The whole way as a user goes it: commands of run.py in a folder of one's own, interrupted, killed and repeated."""
+"""The whole way as a user goes it: commands in a folder of one's own, interrupted, killed and repeated."""
 
 import json
 import os

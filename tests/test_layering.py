@@ -63,3 +63,8 @@ def test_nothing_is_unpickled_and_no_network_module_reads_yaml(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             safe = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("weights_only")
             assert safe == "True", f"{path}:{node.lineno} loads more than tensors"
+
+
+def test_only_the_parser_knows_how_the_program_is_called():
+    named = [path for path in FILES if "run.py" in (ROOT / path).read_text(encoding="utf-8")]
+    assert named == [Path("fewshot/arguments.py")], "a message names the command alone"

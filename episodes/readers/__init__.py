@@ -45,7 +45,7 @@ def find_layout(root: Path) -> Layout:
         raise LayoutError(
             f"{root}: neither Mini-Ref-YouTube-VOS nor Mini-Ref-SAIL-VOS. Looked for train/ and Images/ in it and in "
             f"its folders {', '.join((*YTVOS_FOLDERS, *SAIL_FOLDERS))}; found {_listed(held)}. "
-            "Give a benchmark's root, or write one with `run.py data glyphs`"
+            "Give a benchmark's root, or write one with `data glyphs`"
         )
     return found[0]
 

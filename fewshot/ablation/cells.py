@@ -13,6 +13,7 @@ from episodes.errors import ConfigError
 from fewshot.ablation.config import AblationConfig
 from fewshot.config.document import Document, Key, load_document, merge, parse_override
 from fewshot.config.experiment import ExperimentConfig, check_section, plain
+from fewshot.config.shipped import own_or_shipped
 
 MANY_CELLS = 64  # more than this is rather a mistake in the grid than meant
 
@@ -45,19 +46,20 @@ class Ablation:
 
 def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
     """The ablation in file `path`; `key=value` overrides change the base, and so every cell. Raises ConfigError."""
+    path = own_or_shipped(path)
     document = load_document(path)
     experiment = document.values.keys() & ExperimentConfig.model_fields.keys() - {"name"}
     if experiment and "base" not in document.values:
         raise ConfigError(
             f"{path} is an experiment, not an ablation, which names one as `base` and lists `cells` or a `grid` (see "
-            f"experiments/ablations/). To run the experiment: python run.py run {path}"
+            f"experiments/ablations/). To run the experiment: `run {path}`"
         )
     config = check_section(AblationConfig, document, str(path))
     if not config.cells and not config.grid:
         raise ConfigError(
             f"{path} has no cell. Write `grid: {{dotted.key: [values]}}`, or `cells: {{label: {{dotted.key: value}}}}`."
         )
-    base = _laid_over(load_document(path.parent / config.base), document, ("values",), config.values)
+    base = _laid_over(load_document(own_or_shipped(config.base, path.parent)), document, ("values",), config.values)
     for text in overrides:
         over = parse_override(text)
         _refuse_contradiction(config, text)

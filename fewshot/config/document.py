@@ -17,6 +17,7 @@ import yaml
 
 from episodes.errors import ConfigError
 from episodes.files import shown
+from fewshot.config.shipped import own_or_shipped
 
 Key = tuple[str, ...]
 _OVERRIDE = "override "  # begins the place of a value that an override set
@@ -72,9 +73,10 @@ class Document:
 def load_document(path: Path) -> Document:
     """The file at `path` laid over all that it extends, later over earlier.
 
-    `extends` is a path or a list of paths, relative to the file that names them. Raises ConfigError.
+    `extends` is a path or a list of paths, relative to the file that names them. A file that does not exist there is
+    looked for among the project's own. Raises ConfigError.
     """
-    return _load(Path(path), (), {})
+    return _load(own_or_shipped(path), (), {})
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _load(path: Path, chain: tuple[Path, ...], known: dict[Path, Document]) -> D
         raise ConfigError(f"{place}: `extends` is a path or a list of paths, found {shown(parents)}.")
     result = Document({}, {})
     for parent in parents:
-        result = merge(result, _load(path.parent / parent, (*chain, here), known))
+        result = merge(result, _load(own_or_shipped(parent, path.parent), (*chain, here), known))
     known[here] = merge(result, Document(own.values, {k: v for k, v in own.places.items() if k[0] != "extends"}))
     return known[here]
 

@@ -38,7 +38,7 @@ class ExperimentConfig(Section):
     model: ModelConfig = Field(ModelConfig(), description="The network.")
     initial_weights: Path | None = Field(
         None,
-        description="Folder that `run.py convert` wrote, or a run folder (last checkpoint); null draws them by seed.",
+        description="Folder that `convert` wrote, or a run folder (last checkpoint); null draws them by seed.",
     )
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
@@ -86,7 +86,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentCo
     """The experiment in file `path` with `key=value` overrides, checked. Raises ConfigError."""
     document = load_document(Path(path))
     if "base" in document.values:
-        raise ConfigError(f"{path} is an ablation, not an experiment. To run it: python run.py ablate {path}")
+        raise ConfigError(f"{path} is an ablation, not an experiment. To run it: `ablate {path}`")
     for text in overrides:
         document = merge(document, parse_override(text))
     if not document.values.keys() & {"name", "data"} and document.values.keys() <= ExperimentConfig.model_fields.keys():

@@ -96,7 +96,7 @@ def required_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path:
     """`chosen_checkpoint`; CheckpointError where there is none yet."""
     checkpoint = chosen_checkpoint(run_folder, config)
     if checkpoint is None:
-        command = f"python run.py train {run_folder / CONFIG} --out {run_folder}"
+        command = f"`train {run_folder / CONFIG} --out {run_folder}`"
         raise CheckpointError(f"{run_folder} holds no checkpoint yet. Train first: {command}")
     return checkpoint
 

@@ -163,7 +163,8 @@ def _import_learn2learn() -> Any:
             import learn2learn
     except ImportError as error:
         raise ConfigError(
-            f"learner.name maml and metasgd need learn2learn, which cannot be imported ({error}). Install it with: "
-            "pip install --no-deps -r requirements-no-deps.txt"
+            f"learner.name maml and metasgd need learn2learn, which cannot be imported ({error}). A C compiler builds "
+            "it; install it with: pip install --no-deps --config-settings=--build-option=build_ext learn2learn==0.2.0 "
+            "gym==0.26.2 gym-notices==0.1.0"
         ) from error
     return learn2learn

@@ -35,6 +35,6 @@ def read_evaluated(folder: Path) -> EvaluatedRun:
     if not isinstance(config, dict):
         raise UserError(
             f"{folder / 'summary.json'} does not say which config was evaluated; evaluate the run again: "
-            f"python run.py evaluate {folder}"
+            f"`evaluate {folder}`"
         )
     return EvaluatedRun(folder, summary, config, records)

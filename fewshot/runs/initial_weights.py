@@ -82,7 +82,7 @@ def read_initial_weights(folder: Path) -> InitialWeights:
     checkpoint = latest(folder)
     if checkpoint is None or not (folder / CONFIG).is_file():
         raise CheckpointError(
-            f"no weights in {folder}: it is neither a folder that `run.py convert` wrote (it holds no {CONVERSION}) "
+            f"no weights in {folder}: it is neither a folder that `convert` wrote (it holds no {CONVERSION}) "
             f"nor a run folder with a checkpoint. Give one of the two, relative to {Path.cwd()}"
         )
     config = read_run(folder, [])

@@ -91,7 +91,7 @@ def read_run(folder: Path, overrides: list[str]) -> ExperimentConfig:
         why = f"is no run folder: it holds no {CONFIG}"
         if not folder.is_dir():
             why = "is a file, no run folder" if folder.exists() else "does not exist"
-        raise ConfigError(f"{folder} {why}. Name a folder such as runs/demo, or train first: python run.py train EXP")
+        raise ConfigError(f"{folder} {why}. Name a folder such as runs/demo, or train first with `train`")
     return load_config(stored, overrides)
 
 

@@ -65,7 +65,7 @@ def read_runs(folders: Sequence[Path]) -> list[ReportedRun]:
 
 def _read(folder: Path, label: str) -> ReportedRun:
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; name the run folder of an earlier `run.py evaluate` or `run`")
+        raise UserError(f"{folder} is no folder; name the run folder of an earlier `evaluate` or `run`")
     run = read_evaluated(folder)
     start = _last_start(folder / "meta.json")
     return ReportedRun(folder, label, dotted(run.config), run.summary, tuple(run.records), start)

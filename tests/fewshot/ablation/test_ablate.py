@@ -1,4 +1,4 @@
-"""`run.py ablate` from file to table: at once, in parallel, interrupted, and after a failure."""
+"""`ablate` from file to table: at once, in parallel, interrupted, and after a failure."""
 
 import contextlib
 import io

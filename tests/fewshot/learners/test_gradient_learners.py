@@ -560,10 +560,9 @@ def test_weights_that_a_model_never_reads_are_no_obstacle(name: str) -> None:
 def test_a_missing_learn2learn_is_named_with_the_command_that_installs_it() -> None:
     with (
         patch.dict(sys.modules, {"learn2learn": None}),
-        pytest.raises(ConfigError, match=r"pip install --no-deps -r requirements-no-deps\.txt"),
+        pytest.raises(ConfigError, match=r"pip install --no-deps .*learn2learn==.*gym=="),
     ):
         learner(small_network(), "maml")
-    assert (ROOT / "requirements-no-deps.txt").is_file()
 
 
 QUIET = """
