@@ -1,6 +1,6 @@
 # make demo    install if needed, write the benchmark, train, evaluate, print the results table
 # make test    install if needed, run all tests
-# make check   ruff, mypy, then the tests
+# make check   ruff, mypy, then the tests: what CI runs
 # PYTHON=...   interpreter to make .venv with; ARGS=... values for the demonstration, e.g. ARGS="train.steps=50 --out runs/try"
 
 SHELL := /bin/bash
@@ -29,6 +29,7 @@ check: lint test
 
 lint: install
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 
 install: $(VENV)/.installed

@@ -91,5 +91,11 @@ def test_the_make_targets_that_the_readme_names_exist() -> None:
     assert set(re.findall(r"make ([a-z]+)", README)) <= set(targets)
 
 
+@pytest.mark.parametrize("file", [".ci/run", ".github/workflows/ci.yml", "CONTRIBUTING.md"])
+def test_continuous_integration_runs_what_contributing_asks_for(file: str) -> None:
+    assert "make check" in (ROOT / file).read_text(encoding="utf-8")
+    assert "make test" not in (ROOT / file).read_text(encoding="utf-8")
+
+
 def test_tensorboard_is_installed_beside_the_interpreter() -> None:
     assert (Path(sys.executable).parent / "tensorboard").is_file()

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +100,7 @@ def write_meta(run_folder: Path, *, seed: int, step: int) -> None:
     path = run_folder / _META
     starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.is_file() else []
     start = {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": step,
         "seed": seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
