@@ -43,9 +43,14 @@ def task_file_text(tasks: Sequence[EvaluationTask], benchmark: str) -> str:
 def read_task_file(path: Path) -> TaskFile:
     """The file as it stands, without looking at a benchmark. SamplingError if it is absent, damaged or was changed."""
     if not path.is_file():
-        raise SamplingError(f"{path}: no such file; name the tasks.json of an evaluated run")
+        raise SamplingError(f"{path}: no such file; name the tasks.json in the results of a run")
+    return parse_task_file(path.read_bytes(), path)
+
+
+def parse_task_file(content: bytes | str, path: Path) -> TaskFile:
+    """The task file that `path` holds as `content`. SamplingError if it is damaged or was changed."""
     try:
-        found = TaskFile.model_validate_json(path.read_bytes(), strict=True)
+        found = TaskFile.model_validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"

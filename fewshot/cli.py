@@ -78,22 +78,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
     from fewshot.evaluation.tasks import open_evaluation_set
-    from fewshot.runs.run_folder import started_run
+    from fewshot.runs.run import Run
 
-    with started_run(config, folder):
+    with Run.start(config, folder):
         _write_data_if_absent(config.data)
         open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
         _train_in(config, folder)
     _evaluate_in(config, folder, again=False)
-    _print_results(folder)
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    from fewshot.runs.run_folder import started_run
+    from fewshot.runs.run import Run
 
-    with started_run(config, folder):
+    with Run.start(config, folder):
         _write_data_if_absent(config.data)
         checkpoint = _train_in(config, folder)
     print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
@@ -101,31 +100,29 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fewshot.runs.run_folder import read_run, refuse_retraining, show_training
+    from fewshot.runs.run import Run
 
-    folder: Path = options.out or options.run
-    config = read_run(options.run, options.overrides)
-    refuse_retraining(read_run(options.run, []), config)
-    from fewshot.evaluation.evaluate import required_checkpoint
+    trained, run = Run(options.run), Run(options.out or options.run)
+    config = trained.evaluation_config(options.overrides)
     from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
 
     _start_logging()
-    required_checkpoint(options.run, config)
+    trained.required_checkpoint(config.evaluate.checkpoint)
     _write_data_if_absent(config.data)
     # An impossible evaluation is refused here, before a folder is made.
-    warn_if_unpaired(open_evaluation_set(config), options.run / "tasks.json")
-    if folder.resolve() != options.run.resolve():
-        show_training(config, folder, options.run)
-    _evaluate_in(config, folder, again=True)
-    _print_results(folder)
+    warn_if_unpaired(open_evaluation_set(config), trained.results.tasks)
+    if run.folder.resolve() != trained.folder.resolve():
+        run.show(config, trained)
+    _evaluate_in(config, run.folder, again=True)
     return 0
 
 
 def _compare(options: argparse.Namespace) -> int:
     from fewshot.results.compare import comparison_table
+    from fewshot.runs.run import Run
 
     chosen = {name: getattr(options, name) for name in ("method_a", "method_b", "shots", "scoring")}
-    print(comparison_table(options.run_a, options.run_b, **chosen))
+    print(comparison_table(Run(options.run_a).evaluated(), Run(options.run_b).evaluated(), **chosen))
     return 0
 
 
@@ -133,17 +130,20 @@ def _groups(options: argparse.Namespace) -> int:
     from episodes.files import write_whole
     from fewshot.results.groups import groups_table
     from fewshot.results.tables import markdown_table, text_table
+    from fewshot.runs.run import evaluated_runs
 
-    print(groups_table(options.runs, text_table))
+    runs = evaluated_runs(options.runs)
+    print(groups_table(runs, text_table))
     if options.out:
-        write_whole(options.out, (groups_table(options.runs, markdown_table) + "\n").encode())
+        write_whole(options.out, (groups_table(runs, markdown_table) + "\n").encode())
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
     from fewshot.results.page.report import build_page, write_page
+    from fewshot.runs.run import evaluated_runs
 
-    page = build_page(options.runs)
+    page = build_page(evaluated_runs(options.runs))
     write_page(page, html=options.out, markdown=options.markdown, latex=options.latex)
     for path in filter(None, (options.out, options.markdown, options.latex)):
         print(path)
@@ -277,15 +277,18 @@ def _train_in(config: ExperimentConfig, folder: Path) -> Path:
 
 
 def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
-    from fewshot.evaluation.evaluate import evaluate_run, required_checkpoint
-    from fewshot.results.run_report import write_report
-    from fewshot.runs.run_folder import is_evaluated, mark_evaluated
+    """Evaluate, if `again` or if the run's results are not of this config and checkpoint; print the results."""
+    from fewshot.evaluation.evaluate import evaluate_run
+    from fewshot.results.tables import results_table
+    from fewshot.runs.run import Run
 
-    checkpoint = required_checkpoint(folder, config)
-    if again or not is_evaluated(folder, config, checkpoint.name):
-        evaluate_run(folder, config)
-        write_report(folder)
-        mark_evaluated(folder, config, checkpoint.name)
+    run = Run(folder)
+    known = not again and run.is_evaluated(config, run.required_checkpoint(config.evaluate.checkpoint))
+    evaluated = run.evaluated() if known else evaluate_run(folder, config)
+    print(results_table(evaluated.summary))
+    for path, meaning in run.listed():
+        print(f"{path!s:40} {meaning}")
+    print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {run.board}")
 
 
 def _write_data_if_absent(data: DataConfig) -> None:
@@ -307,23 +310,6 @@ def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
             shown[0].update(done)
 
         write_glyphs(root, config=config, workers=workers, progress=progress)
-
-
-def _print_results(folder: Path) -> None:
-    from fewshot.results.run_report import results_table
-
-    print(results_table(folder))
-    for name, meaning in (
-        ("report.md", "report"),
-        ("summary.json", "all rows of the table"),
-        ("records.csv", "one row for each seed, class, video, expression"),
-        ("tasks.json", "support clips and queries of every class and seed"),
-        ("overlays", "support with mask, query frames, truth, prediction"),
-        ("metrics.jsonl", "losses and validation"),
-        ("config.yaml", "the resolved experiment"),
-    ):
-        print(f"{folder / name!s:40} {meaning}")
-    print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {folder / 'tb'}")
 
 
 def _start_logging() -> None:

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
+from episodes.evaluation_tasks import EvaluationTask
+from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
+from episodes.types import ClipRef
 from fewshot.config.document import dump
-from fewshot.results.gallery import DrawnQuery, write_index
+from fewshot.results.adaptation_curve import CurvePoint
+from fewshot.results.gallery import DrawnQuery
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
-from fewshot.results.records import Item, Record, write_records
-from fewshot.results.summary import summarise, write_summary
+from fewshot.results.page.content import Page
+from fewshot.results.page.report import build_page
+from fewshot.results.records import Item, Record
+from fewshot.results.summary import summarise
+from fewshot.runs.run import Run, evaluated_runs
 
 CLASSES = ("anchor", "crown", "umbrella")
 LEVELS = {  # method, shots, control -> mean J
@@ -37,12 +45,14 @@ def write_run(
     classes: Sequence[str] = CLASSES,
     scorings: Sequence[str] = ("paper",),
     benchmark: str | None = "b" * 64,
-    manifest: str = "9f" * 32,
+    support: str = "a",
     sentence: str = "the blue disk",
     pictures: int = 1,
     config: dict | None = None,
+    curve: Sequence[CurvePoint] | None = None,
 ) -> Path:
-    """One evaluated run. `shift` is added to every J of this training, `draw_shifts` to those of each support seed."""
+    """One evaluated run. `shift` is added to every J of this training, `draw_shifts` to those of each support seed;
+    `support` names the support videos."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng([7, seed])
     records = []
@@ -55,19 +65,27 @@ def write_run(
                         item = Item(group, draw, name, f"video-{video}", "1", str(video))
                         how = {"method": method, "shots": shots, "control": control, "scoring": scoring}
                         records.append(Record.of_clip(item, region, region, **how, seconds=0.25))
-    write_records(folder / "records.csv", records)
-    values = {"name": folder.name, "seed": seed, "data": {"root": "data/x", "group": group}}
+    clips = [ClipRef(f"video-{video}", "1", str(video), ("f",)) for video in range(3)]
+    supports = (ClipRef(support, "1", "0", ("f",)),)
+    tasks = [EvaluationTask(name, draw, supports, tuple(clips)) for draw in range(len(draw_shifts)) for name in classes]
+    values = {"name": folder.name, "seed": seed, "data": {"root": "data/x", "group": group, "short_side": 96}}
     values |= {"train": {"steps": 10}, "evaluate": {"label": "cma"}, **(config or {})}
-    facts = {"manifest": manifest, "checkpoint": "step-00000010", "wall_seconds": 12.0, "config": values}
-    facts |= {} if benchmark is None else {"benchmark_content": benchmark}
-    write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
     (folder / "config.yaml").write_text(dump(values))
     start = {"step": 0, "git": f"commit-{seed}", "command": ["run.py", "run"], "versions": {"torch": "2.14"}}
     (folder / "meta.json").write_text(json.dumps({"starts": [start]}))
+    facts = {"manifest": manifest_hash(manifest(tasks)), "checkpoint": "step-00000010", "wall_seconds": 12.0}
+    facts |= {"config": values} | ({} if benchmark is None else {"benchmark_content": benchmark})
     choices = ("median", "worst", "best", *["in order"] * pictures)[:pictures]
-    drawn = [_drawn(folder, number, choice, classes[0], sentence) for number, choice in enumerate(choices)]
-    write_index(folder / "overlays", drawn)
+    with Run(folder).new_results() as results:
+        drawn = [_drawn(results.overlays, number, name, classes[0], sentence) for number, name in enumerate(choices)]
+        summary = summarise(records, resamples=50, **facts)
+        results.write(summary, records, task_file_text(tasks, "x"), curve, drawn)
     return folder
+
+
+def page_over(folders: Sequence[Path]) -> Page:
+    """The report of these runs."""
+    return build_page(evaluated_runs(folders))
 
 
 def _drawn(folder: Path, number: int, choice: str, category: str, sentence: str) -> DrawnQuery:
@@ -75,7 +93,8 @@ def _drawn(folder: Path, number: int, choice: str, category: str, sentence: str)
     masks = np.zeros((2, 48, 64), dtype=bool)
     masks[:, 10:30, 10:30] = True
     clip = ClipPicture(frames, masks, "a disk")
-    write_overlay(folder / "overlays" / f"{number}.png", draw_overlay([clip], clip, masks, title="drawn"))
+    picture = folder / f"{number}.png"
+    write_overlay(picture, draw_overlay([clip], clip, masks, title="drawn"))
     how = {"method": "cma", "shots": 1, "seed": 0, "category": category, "video": "video-0", "object_id": "1"}
     scores = {"J": 50.0 + number, "F": 60.0}
-    return DrawnQuery(picture=f"{number}.png", choice=choice, expression="0", sentence=sentence, **how, **scores)
+    return DrawnQuery(picture=picture, choice=choice, expression="0", sentence=sentence, **how, **scores)

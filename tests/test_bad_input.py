@@ -122,7 +122,7 @@ def test_too_few_videos_for_evaluation_are_refused_with_the_numbers(experiment, 
     message = said("evaluate", "runs/tiny", "evaluate.shots=[1,4]")
     assert "class 'disc' has 4 video(s), 5 needed" in message
     assert "Lower evaluate.shots" in message
-    assert not Path("runs/tiny/summary.json").exists()
+    assert not Path("runs/tiny/results").exists()
 
 
 def test_too_few_videos_for_evaluation_are_refused_before_training_is_spent_on_them(experiment, said):
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_another_architecture_is_refused_with_the_tensors_that_d
     assert re.search(r"\(stored, model\): \S+ \(32,\) \(48,\)|\S+ \(32, 64\) \(48, 64\)", message)
     assert "config.yaml" in message
     assert_same_bits(stored(trained), before)
-    assert not (trained / "summary.json").exists()
+    assert not (trained / "results").exists()
 
 
 def test_a_run_folder_of_another_architecture_is_not_trained_on(trained, experiment, said):

@@ -13,8 +13,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fewshot.config.experiment import load_config
-from fewshot.results.records import read_records
 from fewshot.runs.checkpoint import best, latest, read_state
+from fewshot.runs.run import Run
 from tests.paths import ROOT
 from tests.tiny_runs import TINY_MODEL, assert_same_bits, metrics, stored
 
@@ -101,7 +101,8 @@ def test_the_same_command_goes_on_after_ctrl_c_and_reports_where_everything_lies
     assert code == 0, err
     assert "resumed" in err
     assert [row["step"] for row in metrics(folder / "runs/demo") if row["kind"] == "train"] == list(range(1, STEPS + 1))
-    for name in ("report.md", "summary.json", "records.csv", "overlays", "metrics.jsonl", "config.yaml"):
+    results = [f"results/{name}" for name in ("report.md", "summary.json", "records.csv", "tasks.json", "overlays")]
+    for name in (*results, "metrics.jsonl", "config.yaml"):
         assert f"runs/demo/{name}" in out
         assert (folder / "runs/demo" / name).exists()
     assert "--logdir runs/demo/tb" in out
@@ -126,19 +127,19 @@ def test_the_run_folder_holds_all_that_the_readme_promises(work):
     assert f"step-{STEPS:08d}" in checkpoints
     assert read_state(best(run))["score"] is not None
     assert json.loads((run / "meta.json").read_text())["starts"][0]["versions"]["torch"]
-    records = read_records(run / "records.csv")
+    records = Run(run).evaluated().records
     assert {record.method for record in records} == {"prototype", "cma", "cma+finetune"}
     assert {record.group for record in records} == {1}
     assert len({record.category for record in records}) == 12
-    rows = json.loads((run / "summary.json").read_text())["rows"]
+    rows = json.loads((run / "results" / "summary.json").read_text())["rows"]
     assert {row["control"] for row in rows} == {None, "support_wrong_class", "support_none", "text_wrong_object"}
     assert {row["shots"] for row in rows} == {1, 2}
-    pictures = sorted((run / "overlays").glob("*.png"))
+    pictures = sorted((run / "results" / "overlays").glob("*.png"))
     assert len(pictures) == 2
     for path in pictures:
         with Image.open(path) as picture:
             picture.load()
-    report = (run / "report.md").read_text()
+    report = (run / "results" / "report.md").read_text()
     assert "cma+finetune" in report
     assert "overlays/" in report
 

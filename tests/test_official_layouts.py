@@ -35,7 +35,7 @@ def test_a_set_is_checked_trained_on_and_evaluated(
     assert "nothing would stop training" in capsys.readouterr().out
     assert main(["run", str(experiment), "--out", str(run), "train.steps=2", "evaluate.shots=[1]"]) == 0
 
-    rows = json.loads((run / "summary.json").read_text())["rows"]
+    rows = json.loads((run / "results" / "summary.json").read_text())["rows"]
     assert {row["method"] for row in rows} == {"prototype", "cma", "cma+finetune"}
     assert {row["scoring"] for row in rows} == {"paper", "davis"}
     assert all(0 <= row["JF"] <= 100 for row in rows)
@@ -57,5 +57,5 @@ def test_real_clips_are_reported_truly_and_evaluated_end_to_end(
     values += ["train.validate_every=0", "evaluate.shots=[1]"]
     assert main(["run", str(experiment), "--out", str(tmp_path / "run"), *values]) == 0
 
-    rows = json.loads((tmp_path / "run/summary.json").read_text())["rows"]
+    rows = json.loads((tmp_path / "run/results/summary.json").read_text())["rows"]
     assert {row["method"] for row in rows} == {"prototype", "cma", "cma+finetune"}

@@ -13,7 +13,7 @@ import pytest
 from episodes.readers.sailvos import SAIL_CLASSES
 from fewshot.cli import main
 from fewshot.config.experiment import load_config, plain
-from fewshot.results.records import read_records
+from fewshot.runs.run import Run
 from tests.paths import ROOT
 from tests.tiny_benchmark import write_tiny_benchmark
 
@@ -118,5 +118,5 @@ def test_an_official_experiment_takes_two_steps_and_is_evaluated_with_small_enco
     losses = [line["total"] for line in steps if line["kind"] == "train"]
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
-    classes = {record.category for record in read_records(tmp_path / "run/records.csv")}
+    classes = {record.category for record in Run(tmp_path / "run").evaluated().records}
     assert classes == set(SAIL_CLASSES if "sail" in name else ("hat", "raccoon"))

@@ -12,8 +12,9 @@ from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import load_config, plain
-from fewshot.results.records import Item, Record, write_records
-from fewshot.results.summary import summarise, write_summary
+from fewshot.results.records import Item, Record
+from fewshot.results.summary import summarise
+from fewshot.runs.run import Run
 
 FRAMES = ("00000", "00005")
 Score = Callable[[int, int, int], float]  # class, video, seed -> mean J of a clip
@@ -65,9 +66,8 @@ def write_run(
     ]
     supports = [f"{support}{shot}" for shot in range(max(shots))]
     tasks = [task(name, seed, videos, supports) for seed in seeds for name in names]
-    write_records(folder / "records.csv", records)
     facts = {"manifest": manifest_hash(manifest(tasks)), "config": plain(config), "benchmark": benchmark}
     facts["benchmark_content"] = content
-    write_summary(folder / "summary.json", summarise(records, resamples=50, **facts))
-    (folder / "tasks.json").write_text(task_file_text(tasks, benchmark))
+    with Run(folder).new_results() as results:
+        results.write(summarise(records, resamples=50, **facts), records, task_file_text(tasks, benchmark), None, ())
     return folder

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from types import TracebackType
 
 from rich.live import Live
@@ -16,13 +14,12 @@ from rich.table import Table
 
 from fewshot.ablation.job import Job
 from fewshot.ablation.schedule import Schedule
-from fewshot.results.summary import read_summary
 from fewshot.runs.progress import console
+from fewshot.runs.run import Run
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # between two looks at the files of running jobs
 _LINE_SECONDS = 60.0  # between two lines that say how far running cells are
-_TAIL_BYTES = 1 << 16  # of metrics.jsonl: some hundreds of lines, enough to hold the last validation
 
 
 @dataclass(frozen=True)
@@ -50,9 +47,10 @@ def view(job: Job, schedule: Schedule) -> CellView:
     elif state == "waiting":
         words = {"training": "training", "features": "preparing"}
         state = next((words[name.split("-")[0]] for name, now in known.items() if now == "running"), state)
-    step, score = _last_metrics(job.folder / "metrics.jsonl")
+    run = Run(job.folder)
+    step, score = run.last_metrics()
     if state == "done":
-        score = _first_score(job)
+        score = run.results.read_summary().rows[0].JF
     seconds = sum(schedule.seconds(name) for name in (job.name, *known))
     return CellView(job.name, state, step, job.config.train.steps, score, seconds)
 
@@ -104,27 +102,3 @@ def _table(views: Sequence[CellView]) -> Table:
     for shown in views:
         table.add_row(*shown.cells())
     return table
-
-
-def _last_metrics(path: Path) -> tuple[int, float | None]:
-    """(last step, J&F of the last validation) from the end of metrics.jsonl; (0, None) before there is one."""
-    if not path.is_file():
-        return 0, None
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL_BYTES))
-        lines = stream.read().decode("utf-8", errors="replace").splitlines()
-    step, score = 0, None
-    for line in lines[1:] if size > _TAIL_BYTES else lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:  # is being written
-            continue
-        step = int(row["step"])
-        score = row["JF"] if row.get("kind") == "validation" else score
-    return step, score
-
-
-def _first_score(job: Job) -> float | None:
-    rows = read_summary(job.folder / "summary.json").rows
-    return rows[0].JF if rows else None

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from episodes.files import write_whole
-from fewshot.config.experiment import ExperimentConfig, config_hash, to_yaml
-from fewshot.evaluation.evaluate import chosen_checkpoint
-from fewshot.runs.checkpoint import latest, read_state
-from fewshot.runs.run_folder import CONFIG, is_evaluated, open_run, show_training, shows_training
+from fewshot.config.experiment import ExperimentConfig, config_hash
+from fewshot.runs.checkpoint import read_state
+from fewshot.runs.run import Run
 
 LOG = "log.txt"
 _FAILURE = "failure.json"
@@ -32,7 +31,7 @@ class Job:
     @property
     def arguments(self) -> tuple[str, ...]:
         """Command and its arguments, as on the command line."""
-        stored = str(self.folder / CONFIG)
+        stored = str(Run(self.folder).config_file)
         return {
             "features": ("features", stored),
             "train": ("train", stored, "--out", str(self.folder)),
@@ -42,26 +41,20 @@ class Job:
     def is_done(self) -> bool:
         """True when the job's files are complete and of this config. Features are always looked through again."""
         if self.verb == "train":
-            found = latest(self.folder)
+            found = Run(self.folder).latest()
             return found is not None and int(read_state(found)["step"]) >= self.config.train.steps
-        if self.verb == "evaluate":
-            checkpoint = chosen_checkpoint(self.folder, self.config) if self._shows_training() else None
-            return checkpoint is not None and is_evaluated(self.folder, self.config, checkpoint.name)
+        if self.verb == "evaluate" and self.training is not None:
+            run, which = Run(self.folder), self.config.evaluate.checkpoint
+            checkpoint = run.chosen_checkpoint(which) if run.shows(Run(self.training)) else None
+            return checkpoint is not None and run.is_evaluated(self.config, checkpoint)
         return False
 
     def lay_out(self) -> None:
         """Make the folder with the config that the command reads. ConfigError where something else lies there."""
-        if self.verb == "train":
-            open_run(self.config, self.folder)
-            return
-        if self.training is not None:
-            show_training(self.config, self.folder, self.training)
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / CONFIG, to_yaml(self.config).encode())
-
-    def _shows_training(self) -> bool:
-        return self.training is not None and shows_training(self.folder, self.training)
+        if self.training is None:
+            Run(self.folder).open(self.config)
+        else:
+            Run(self.folder).show(self.config, Run(self.training))
 
     # ------------------------------------------------------------------ failure
 

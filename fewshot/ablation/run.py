@@ -24,6 +24,7 @@ from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import to_yaml
 from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.runs.build import open_catalog
+from fewshot.runs.run import Run
 from fewshot.training.trainer import build_sampler
 
 log = logging.getLogger(__name__)
@@ -98,9 +99,8 @@ def check_tasks(cells: Sequence[Cell]) -> None:
 
 def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:
     """Write table.md, table.csv and plot.png of the cells that are done; returns the text of table.md."""
-    done = {
-        job.name: job.folder for job in schedule.jobs if job.verb == "evaluate" and schedule.states[job.name] == "done"
-    }
+    cells = [job for job in schedule.jobs if job.verb == "evaluate" and schedule.states[job.name] == "done"]
+    done = {job.name: Run(job.folder).evaluated() for job in cells}
     rows = table_rows(done, ablation.cells)
     drawn = bool(rows) and draw_plot(rows, folder / "plot.png")
     write_csv(folder / "table.csv", rows)

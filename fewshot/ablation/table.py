@@ -11,9 +11,10 @@ from typing import Any
 
 from episodes.files import write_whole
 from fewshot.ablation.cells import Cell
-from fewshot.results.records import Record, read_records
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.records import Record
 from fewshot.results.statistics import Difference, paired_difference
-from fewshot.results.summary import Key, SummaryRow, read_summary, split
+from fewshot.results.summary import Key, SummaryRow, split
 from fewshot.results.tables import interval, markdown_table, points, signed
 
 # Controls by the heads of their columns; each is the J&F that is left.
@@ -41,15 +42,15 @@ class TableRow:
     change: Difference | None
 
 
-def table_rows(folders: Mapping[str, Path], cells: Sequence[Cell]) -> list[TableRow]:
-    """Rows of the evaluated cells, those that have a folder, in the order of `cells`; the first is compared with."""
+def table_rows(runs: Mapping[str, EvaluatedRun], cells: Sequence[Cell]) -> list[TableRow]:
+    """Rows of the evaluated cells, those that have a run, in the order of `cells`; the first is compared with."""
     rows: list[TableRow] = []
     reference: dict[Key, list[Record]] = {}
     for cell in cells:
-        if cell.label not in folders:
+        if cell.label not in runs:
             continue
-        found = {_key(row): row for row in read_summary(folders[cell.label] / "summary.json").rows}
-        parts = split(read_records(folders[cell.label] / "records.csv"))
+        found = {_key(row): row for row in runs[cell.label].summary.rows}
+        parts = split(runs[cell.label].records)
         if cell is cells[0]:
             reference = parts
         # Controls may be run with numbers of shots of their own.

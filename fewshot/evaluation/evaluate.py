@@ -12,44 +12,40 @@ from pathlib import Path
 import torch
 
 from episodes.catalog import VideoCatalog
-from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.files import write_whole
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.results.adaptation_curve import CURVE, CurvePoint, write_curve
-from fewshot.results.records import Record, write_records
-from fewshot.results.summary import summarise, write_summary
+from fewshot.results.adaptation_curve import CurvePoint
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.records import Record
+from fewshot.results.summary import summarise
 from fewshot.runs.build import build_network, cached_features
-from fewshot.runs.checkpoint import best, latest, load_checkpoint, read_state
+from fewshot.runs.checkpoint import load_checkpoint, read_state
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import children_shielded
-from fewshot.runs.log import log_evaluation
-from fewshot.runs.run_folder import CONFIG
+from fewshot.runs.run import Run, evaluation_of
 
 log = logging.getLogger(__name__)
 TaskScores = tuple[list[Record], list[CurvePoint]]
 
 
-def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
-    """Evaluates the checkpoint that the config chooses; writes tasks.json, records.csv, overlays and summary.json, and
-    adaptation_curve.csv where it asks for curves.
-
-    Returns the path of summary.json.
-    """
+def evaluate_run(run_folder: Path, config: ExperimentConfig) -> EvaluatedRun:
+    """Evaluates the checkpoint that the config chooses; its results replace those of the run folder as one unit."""
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
+    run = Run(run_folder)
     evaluated = open_evaluation_set(config)
     tasks = evaluated.tasks
-    checkpoint = required_checkpoint(run_folder, config)
+    checkpoint = run.required_checkpoint(config.evaluate.checkpoint)
+    evaluation = evaluation_of(config, checkpoint)
     root, group = evaluated.catalog.root, config.data.group
     log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
     evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
     step = int(read_state(checkpoint)["step"])
-    reached = int(read_state(latest(run_folder) or checkpoint)["step"])
+    reached = int(read_state(run.latest() or checkpoint)["step"])
     if reached < config.train.steps:
         log.warning("%s: its training is unfinished, step %d of %d", run_folder, reached, config.train.steps)
     began = time.perf_counter()
@@ -62,43 +58,26 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig) -> Path:
         curve += curve_of_task
         if number % max(1, len(tasks) // 10) == 0:
             log.info("%d of %d tasks, %.0f s", number, len(tasks), time.perf_counter() - began)
-    write_whole(run_folder / "tasks.json", task_file_text(tasks, evaluated.catalog.name).encode())
-    write_records(run_folder / "records.csv", records)
-    if config.evaluate.curve_steps:
-        write_curve(run_folder / CURVE, curve)
-    else:
-        (run_folder / CURVE).unlink(missing_ok=True)  # of an evaluation before this one
-    log.info("drawing overlays")
-    evaluator.draw(tasks, records, run_folder / "overlays")
-    log.info("computing intervals and writing the report")
-    summary = summarise(
-        records,
-        resamples=config.evaluate.bootstrap_samples,
-        experiment=config.name,
-        checkpoint=checkpoint.name,
-        manifest=manifest_hash(manifest(tasks)),
-        wall_seconds=time.perf_counter() - began,
-        config=plain(config),
-        **evaluated.facts,
-    )
-    path = run_folder / "summary.json"
-    write_summary(path, summary)
-    log_evaluation(run_folder, step, plain(config), summary)
-    return path
-
-
-def chosen_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path | None:
-    """The folder of the checkpoint that `evaluate.checkpoint` means, or None where there is none yet."""
-    return {"last": latest, "best": best}[config.evaluate.checkpoint](run_folder)
-
-
-def required_checkpoint(run_folder: Path, config: ExperimentConfig) -> Path:
-    """`chosen_checkpoint`; CheckpointError where there is none yet."""
-    checkpoint = chosen_checkpoint(run_folder, config)
-    if checkpoint is None:
-        command = f"`train {run_folder / CONFIG} --out {run_folder}`"
-        raise CheckpointError(f"{run_folder} holds no checkpoint yet. Train first: {command}")
-    return checkpoint
+    with run.new_results() as results:
+        log.info("drawing overlays")
+        drawn = evaluator.draw(tasks, records, results.overlays)
+        log.info("computing intervals and writing the report")
+        summary = summarise(
+            records,
+            resamples=config.evaluate.bootstrap_samples,
+            experiment=config.name,
+            checkpoint=checkpoint.name,
+            manifest=manifest_hash(manifest(tasks)),
+            wall_seconds=time.perf_counter() - began,
+            config=plain(config),
+            evaluation=evaluation,
+            **evaluated.facts,
+        )
+        text = task_file_text(tasks, evaluated.catalog.name)
+        results.write(summary, records, text, curve if config.evaluate.curve_steps else None, drawn)
+        results.write_report(run.evaluated(results=results))
+        run.log_evaluation(step, config, summary)
+    return run.evaluated()
 
 
 def _open_evaluator(

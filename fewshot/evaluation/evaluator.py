@@ -23,7 +23,7 @@ from fewshot.config.experiment import ExperimentConfig
 from fewshot.evaluation.prototype import PrototypePredictor
 from fewshot.learners import Learner, build_learner
 from fewshot.results.adaptation_curve import CurvePoint
-from fewshot.results.gallery import DrawnQuery, Pick, pick_queries, write_index
+from fewshot.results.gallery import DrawnQuery, Pick, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.results.records import Item, Record
@@ -241,15 +241,13 @@ class Evaluator:
 
     # ------------------------------------------------------------------ pictures
 
-    def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> None:
-        """Overlays of the model fed forward on the smallest K, up to `save_overlays`, and what each of them shows."""
+    def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> list[DrawnQuery]:
+        """Overlays of the model fed forward on the smallest K, up to `save_overlays`, as files in `folder`."""
         shots, label = min(self.config.evaluate.shots), self.method_name("conditioning")
         row = (label, shots, None, self.config.evaluate.scoring[0])
         answers = [r for r in records if (r.method, r.shots, r.control, r.scoring) == row]
-        for old in (*folder.glob("*.png"), *folder.glob("*.json")):
-            old.unlink()
         picks = pick_queries(tasks, answers, self.config.machine.save_overlays)
-        write_index(folder, [self._draw(pick, shots, label, folder) for pick in picks])
+        return [self._draw(pick, shots, label, folder) for pick in picks]
 
     def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:
         task, ref = pick.task, pick.query
@@ -266,7 +264,7 @@ class Evaluator:
         name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
         write_overlay(folder / name, page)
         return DrawnQuery(
-            picture=name,
+            picture=folder / name,
             choice=pick.choice,
             method=label,
             shots=shots,

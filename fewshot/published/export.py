@@ -16,7 +16,7 @@ from fewshot.published.layout import CONSTANTS, Export, from_published, to_publi
 from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
 from fewshot.runs.build import build_network
 from fewshot.runs.initial_weights import read_initial_weights
-from fewshot.runs.run_folder import CONFIG, read_run
+from fewshot.runs.run import Run
 from models.config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ def export(source: Path, out: Path) -> Export:
     state |= {TEXT + name: value for name, value in text.items()}
     exported = to_published(state, weights.carried)
     _refuse_incomplete(source, exported.state)
-    if (source / CONFIG).is_file():
-        _warn_of_other_choices(read_run(source, []).model, recognise(exported.state, "as it is"))
+    if Run(source).config_file.is_file():
+        _warn_of_other_choices(Run(source).read_config().model, recognise(exported.state, "as it is"))
     write_published(out, exported.state)
     return exported
 
@@ -61,7 +61,7 @@ def table(exported: Export) -> str:
 
 def _named_encoders(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """State dicts of a run's image and text encoder, without counters; ConversionError for other architectures."""
-    trunk = build_network(read_run(run, [])).trunk
+    trunk = build_network(Run(run).read_config()).trunk
     image = {name: v for name, v in trunk.image.model.state_dict().items() if not name.endswith(CONSTANTS)}
     try:
         recognise_image_encoder({f"backbone.0.body.{name}": value for name, value in image.items()})

@@ -1,19 +1,17 @@
 """Two evaluated runs, or two methods, side by side: the paired difference on the items that both answered.
 
-Reads run folders only. A pair shares draws in the bootstrap, so what makes a class or a video hard for both cancels.
+A pair shares draws in the bootstrap, so what makes a class or a video hard for both cancels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from episodes.errors import UserError
-from episodes.task_file import read_task_file
 from episodes.types import ClipRef
 from fewshot.results.comparable import benchmark_differences, benchmark_text
-from fewshot.results.evaluated import EvaluatedRun, read_evaluated
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
 from fewshot.results.statistics import RESAMPLES, Difference, paired_difference
 from fewshot.results.tables import interval, signed, text_table
@@ -22,18 +20,18 @@ from fewshot.results.tables import interval, signed, text_table
 @dataclass(frozen=True)
 class Comparison:
     """One row: A minus B on shared items. `other_supports` of `tasks` shared (class, seed) have other support clips in
-    A than in B, among the first K; None where one of the runs does not say."""
+    A than in B, among the first K."""
 
     shots: int
     scoring: str
     difference: Difference
-    other_supports: int | None
+    other_supports: int
     tasks: int
 
 
 def comparison_table(
-    first: Path,
-    second: Path,
+    first: EvaluatedRun,
+    second: EvaluatedRun,
     *,
     method_a: str | None = None,
     method_b: str | None = None,
@@ -47,7 +45,7 @@ def comparison_table(
     named are all that both share. Raises UserError if the benchmarks differ, a method or row is absent, or no item
     is shared.
     """
-    runs = read_evaluated(first), read_evaluated(second)
+    runs = first, second
     _refuse_other_benchmark(*runs)
     methods = _method(runs[0], method_a, "--method-a"), _method(runs[1], method_b, "--method-b")
     rows = compare(runs, methods, _wanted(runs, methods, shots, scoring), resamples=resamples)
@@ -60,7 +58,7 @@ def comparison_table(
         )
         for row in rows
     ]
-    title = f"A: {first}, B: {second}. A - B in points, paired on the items that both answered"
+    title = f"A: {first.folder}, B: {second.folder}. A - B in points, paired on the items that both answered"
     notes = [f"Interval: of J&F, from {resamples} bootstrap resamples of classes and videos, the same for A and B."]
     return "\n".join((title, text_table(head, body), "", *notes, *_notes(runs, rows)))
 
@@ -82,13 +80,11 @@ def compare(
             about = " and ".join(_drawn(run, side) for run, side in zip(runs, sides, strict=True))
             raise UserError(
                 f"{about} share no item (group, seed, class, video, object, sentence) at {shots} shot(s). "
-                "Compare runs of one group, or evaluate one on the tasks of the other: evaluate.tasks=RUN/tasks.json"
+                "Compare runs of one group, or evaluate one on the tasks of the other (evaluate.tasks)"
             )
         shared = {record.item for record in sides[0]} & {record.item for record in sides[1]}
         tasks = {(item.category, item.seed) for item in shared}
-        other = None
-        if of_a is not None and of_b is not None:
-            other = sum(of_a[task][:shots] != of_b[task][:shots] for task in tasks)
+        other = sum(of_a[task][:shots] != of_b[task][:shots] for task in tasks)
         rows.append(Comparison(shots, scoring, difference, other, len(tasks)))
     return rows
 
@@ -130,15 +126,9 @@ def _records(run: EvaluatedRun, method: str, shots: int, scoring: str) -> list[R
     return [record for record in run.records if (record.method, record.shots, record.control, record.scoring) == wanted]
 
 
-def _supports(run: EvaluatedRun) -> dict[tuple[str, int], tuple[ClipRef, ...]] | None:
-    """Support clips by (class, seed); None where tasks.json is absent or not that of the summary."""
-    path = run.folder / "tasks.json"
-    if not path.is_file():
-        return None
-    file = read_task_file(path)
-    if file.manifest != run.summary.facts.get("manifest"):
-        return None
-    return {(task.category, task.seed): task.support for task in file.tasks}
+def _supports(run: EvaluatedRun) -> dict[tuple[str, int], tuple[ClipRef, ...]]:
+    """Support clips by (class, seed)."""
+    return {(task.category, task.seed): task.support for task in run.tasks.tasks}
 
 
 def _drawn(run: EvaluatedRun, records: Iterable[Record]) -> str:
@@ -152,16 +142,11 @@ def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], rows: list[Comparison]) -> l
     sides = [run.config["data"]["short_side"] for run in runs]
     if sides[0] != sides[1] and any(row.scoring == "paper" for row in rows):
         notes.append(f"Pictures differ: `paper` scores short side {sides[0]} in A and {sides[1]} in B.")
-    lists = [str(run.summary.facts.get("manifest", "not recorded")) for run in runs]
+    lists = [run.manifest for run in runs]
     if lists[0] == lists[1]:
         return [*notes, f"Support list (manifest) of both: {lists[0]}"]
     differ = f"The support lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"
-    if any(row.other_supports is None for row in rows):
-        return [
-            *notes,
-            f"{differ}, and one has no tasks.json of this evaluation: paired on queries, not known to be on supports.",
-        ]
-    other = max(row.other_supports or 0 for row in rows)
+    other = max(row.other_supports for row in rows)
     if not other:
         return [*notes, f"{differ}, but not in the support clips of these rows: paired on queries and supports."]
     of = max(row.tasks for row in rows)

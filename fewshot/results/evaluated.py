@@ -1,40 +1,72 @@
-"""An evaluated run as its folder tells it: what comparisons between runs read."""
+"""An evaluated run: what comparisons, tables and reports are made of."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from episodes.errors import UserError
-from fewshot.results.records import Record, read_records
-from fewshot.results.summary import Summary, read_summary
+from episodes.task_file import TaskFile
+from fewshot.config.document import dotted
+from fewshot.results.adaptation_curve import CurvePoint
+from fewshot.results.gallery import DrawnQuery
+from fewshot.results.records import Record
+from fewshot.results.summary import Summary
+from fewshot.results.training_curve import Series
 
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """`config` is the one that was evaluated, overrides included, in plain values."""
+    """A complete evaluation of a run, and what is known of its training.
+
+    folder: of the run, for messages; label: what tables call the run; config: the one that was evaluated, overrides
+    included, in plain values; curve: empty where no adaptation curve was asked for; start: the last start of the
+    training by dotted keys, empty where it is not known; series: metrics of the training.
+    """
 
     folder: Path
+    label: str
+    config: Mapping[str, Any]
     summary: Summary
-    config: dict[str, Any]
-    records: list[Record]
+    records: tuple[Record, ...]
+    tasks: TaskFile
+    curve: tuple[CurvePoint, ...]
+    drawn: tuple[DrawnQuery, ...]
+    start: Mapping[str, Any]
+    series: Series
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """`config` by dotted keys."""
+        return dotted(self.config)
+
+    @property
+    def manifest(self) -> str:
+        """Hash of the support list and the queries."""
+        return self.tasks.manifest
+
+    @property
+    def benchmark(self) -> str | None:
+        """Hash of what the benchmark holds that was evaluated; None in a summary that does not say it."""
+        content = self.summary.facts.get("benchmark_content")
+        return None if content is None else str(content)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.config["seed"])
+
+    @property
+    def group(self) -> int:
+        """Group of novel classes."""
+        return int(self.config["data"]["group"])
+
+    @property
+    def fed_forward(self) -> str:
+        """What the tables call the model as it was trained, without adaptation."""
+        return str(self.config["evaluate"]["label"])
 
     def rows_of(self, method: str) -> list[tuple[int, str]]:
         """(shots, scoring) of each row of the method without control, in the order of the table."""
         return [(r.shots, r.scoring) for r in self.summary.rows if (r.method, r.control) == (method, None)]
-
-
-def read_evaluated(folder: Path) -> EvaluatedRun:
-    """Raises UserError if the folder holds no complete evaluation."""
-    summary = read_summary(folder / "summary.json")
-    records = read_records(folder / "records.csv")
-    if not records or not summary.rows:
-        raise UserError(f"{folder}: its evaluation has no rows; evaluate the run again")
-    config = summary.facts.get("config")
-    if not isinstance(config, dict):
-        raise UserError(
-            f"{folder / 'summary.json'} does not say which config was evaluated; evaluate the run again: "
-            f"`evaluate {folder}`"
-        )
-    return EvaluatedRun(folder, summary, config, records)

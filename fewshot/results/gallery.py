@@ -1,4 +1,4 @@
-"""Which queries an evaluation draws, and overlays.json beside the pictures: what each of them shows.
+"""Which queries an evaluation draws, and the index of the pictures: what each of them shows.
 
 Median, worst and best are those of the records; the others come in the order of the tasks, whatever their score.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from episodes.errors import UserError
-from episodes.files import write_whole
 from fewshot.results.records import Item, Record
 
 if TYPE_CHECKING:  # reports read the index without torch
@@ -20,7 +19,6 @@ if TYPE_CHECKING:  # reports read the index without torch
     from episodes.types import ClipRef
 
 Choice = Literal["median", "worst", "best", "in order"]
-INDEX = "overlays.json"
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,9 @@ class Pick:
 
 @dataclass(frozen=True)
 class DrawnQuery:
-    """One picture of the folder `overlays`. J and F in points, at the model's picture size, as for `paper` scoring."""
+    """A query drawn in the file `picture`. J and F in points, at the model's picture size, as for `paper` scoring."""
 
-    picture: str
+    picture: Path
     choice: Choice
     method: str
     shots: int
@@ -77,24 +75,24 @@ def _key(task: EvaluationTask, query: ClipRef) -> tuple[str, ...]:
     return str(task.seed), task.category, query.video, query.object_id, query.expression_id
 
 
-def write_index(folder: Path, drawn: Sequence[DrawnQuery]) -> None:
-    """Write overlays.json whole or not at all."""
-    write_whole(folder / INDEX, (json.dumps([asdict(query) for query in drawn], indent=1) + "\n").encode())
+def index_text(drawn: Sequence[DrawnQuery]) -> str:
+    """The index of drawn queries as JSON; a picture goes by its file's name, since the index lies beside it."""
+    return json.dumps([{**asdict(query), "picture": query.picture.name} for query in drawn], indent=1) + "\n"
 
 
-def read_index(folder: Path) -> list[DrawnQuery]:
-    """The drawn queries of a folder `overlays`; none if nothing was drawn. Raises UserError if the index is damaged,
-    names no plain file name, or names a picture that is not there."""
-    path = folder / INDEX
-    if not path.is_file():
-        return []
+def parse_index(text: str, path: Path) -> list[DrawnQuery]:
+    """The drawn queries of `text`, the content of `path`. UserError if it is damaged, or a picture that it names is
+    not a file beside it."""
     names = [field.name for field in fields(DrawnQuery)]
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        drawn = [DrawnQuery(**{name: entry[name] for name in names}) for entry in found]
-        absent = [q.picture for q in drawn if Path(q.picture).name != q.picture or not (folder / q.picture).is_file()]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no index ({type(error).__name__}: {error}); evaluate the run again") from error
+        entries = [{name: entry[name] for name in names} for entry in json.loads(text)]
+        absent = [name for name in (entry["picture"] for entry in entries) if not _is_beside(path, name)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate the run again") from error
     if absent:
-        raise UserError(f"{path} names {absent[0]!r}, which is no picture of its folder; evaluate the run again")
-    return drawn
+        raise UserError(f"{path} names {absent[0]!r}, which is not a picture in its folder; evaluate the run again")
+    return [DrawnQuery(**{**entry, "picture": path.with_name(entry["picture"])}) for entry in entries]
+
+
+def _is_beside(path: Path, name: str) -> bool:
+    return Path(name).name == name and path.with_name(name).is_file()

@@ -1,30 +1,29 @@
 """One experiment over the groups of a benchmark: the mean over groups that published tables are headed by.
 
-Reads one evaluated run folder for each group.
+There is one evaluated run for each group.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from episodes.catalog import GROUPS
 from episodes.errors import UserError
 from fewshot.results.comparable import experiment_differences, listed
-from fewshot.results.evaluated import EvaluatedRun, read_evaluated
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.statistics import RESAMPLES, estimate_over_groups
 from fewshot.results.summary import SummaryRow, split
 from fewshot.results.tables import Cells, interval, points
 
 
 def groups_table(
-    folders: Sequence[Path], form: Callable[[Sequence[str], Cells], str], *, resamples: int = RESAMPLES
+    evaluated: Sequence[EvaluatedRun], form: Callable[[Sequence[str], Cells], str], *, resamples: int = RESAMPLES
 ) -> str:
     """The table of all rows that every run holds, one block for each scoring; `form` lays out head and body.
 
     Raises UserError if two runs are of one group, fewer than two are given, or they are of different experiments.
     """
-    runs = read_groups(folders)
+    runs = by_group(evaluated)
     parts = split([record for run in runs.values() for record in run.records])
     held = [{_key(row): row for row in run.summary.rows} for run in runs.values()]
     keys = [key for key in held[0] if all(key in rows for rows in held)]
@@ -51,19 +50,18 @@ def groups_table(
     return "\n\n".join((*blocks, "\n".join(notes)))
 
 
-def read_groups(folders: Sequence[Path]) -> dict[int, EvaluatedRun]:
-    """The runs by group, groups ascending."""
-    if len(folders) < 2:
-        raise UserError(f"a mean over groups needs a run for each group, found {len(folders)}; name two or more")
+def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
+    """The runs by group, groups ascending. UserError if they are not one experiment over two groups or more."""
+    if len(evaluated) < 2:
+        raise UserError(f"a mean over groups needs a run for each group, found {len(evaluated)}; name two or more")
     runs: dict[int, EvaluatedRun] = {}
-    for run in map(read_evaluated, folders):
-        group = int(run.config["data"]["group"])
-        if group in runs:
+    for run in evaluated:
+        if run.group in runs:
             raise UserError(
-                f"{runs[group].folder} and {run.folder} are both of group {group}; name one run for each group"
+                f"{runs[run.group].folder} and {run.folder} are both of group {run.group}; name one run for each group"
             )
         first = next(iter(runs.values()), run)
-        runs[group] = run
+        runs[run.group] = run
         differing = experiment_differences(first.summary.facts, run.summary.facts, over="data.group")
         if differing and run is not first:
             raise UserError(

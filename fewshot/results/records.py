@@ -1,4 +1,4 @@
-"""What an evaluation measured: one record for each clip and way of predicting it, and records.csv.
+"""What an evaluation measured: one record for each clip and way of predicting it, and their lines as CSV.
 
 A record keeps sums over frames, so that scores can be pooled by frame (`paper`) and by sequence (`davis`).
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from episodes.errors import UserError
-from episodes.files import write_whole
 from fewshot.results.metrics import TOLERANCES, Scores
 
 # What was taken away from a method, or replaced, before it predicted; None where nothing was.
@@ -104,8 +103,8 @@ _COLUMNS = (
 )
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write records.csv whole: a reader sees the old file or the new one, never a part."""
+def records_text(records: Iterable[Record]) -> str:
+    """A line of CSV for each record, below a head; every bit of the sums and seconds is kept."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(_COLUMNS)
@@ -118,19 +117,16 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
                 *(r.frames, f"{r.J:.6f}", f"{r.F:.6f}", repr(r.J_sum), repr(r.F_sum), repr(r.seconds)),
             )
         )
-    write_whole(path, text.getvalue().encode())
+    return text.getvalue()
 
 
-def read_records(path: Path) -> list[Record]:
-    """The records of a records.csv, in its order. Raises UserError naming the file, the line and the value."""
-    if not path.is_file():
-        raise UserError(f"no records at {path}: evaluate the run first, which writes this file")
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = csv.DictReader(stream)
-        missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again to rewrite it")
-        return [_parse(row, f"{path}, line {number}") for number, row in enumerate(rows, start=2)]
+def parse_records(text: str, path: Path) -> list[Record]:
+    """The records of `text`, the content of `path`, in its order. UserError names the file, the line and the value."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}; evaluate the run again to rewrite it")
+    return [_parse(row, f"{path}, line {number}") for number, row in enumerate(rows, start=2)]
 
 
 def _parse(row: dict[str, str], where: str) -> Record:
@@ -151,5 +147,5 @@ def _parse(row: dict[str, str], where: str) -> Record:
             F_sum=float(row["F_sum"]),
             seconds=float(row["seconds"]),
         )
-    except (TypeError, ValueError) as error:  # a cell that is absent (None) or no number, or a refused value
+    except (TypeError, ValueError) as error:  # a cell that is absent (None) or not a number, or a rejected value
         raise UserError(f"{where}: {error}; evaluate the run again to rewrite the file") from error

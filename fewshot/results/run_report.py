@@ -1,24 +1,18 @@
-"""report.md of a run folder. Reads files only, so that a report can be written again at any time, on any machine."""
+"""The report of one run as Markdown."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from episodes.errors import UserError
-from episodes.files import write_whole
-from fewshot.config.document import load_document
-from fewshot.results.adaptation_curve import CURVE, read_curve
-from fewshot.results.records import Record, read_records
+from fewshot.results.adaptation_curve import by_steps
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.records import Record
 from fewshot.results.statistics import Difference, means_by, paired_difference
-from fewshot.results.summary import Key, Summary, SummaryRow, read_summary, split
-from fewshot.results.tables import interval, label, markdown_table, points, results_table, signed, transfer_note
-from fewshot.results.training_curve import draw_curve, read_series
-
-__all__ = ["results_table", "write_report"]
+from fewshot.results.summary import Key, Summary, SummaryRow, split
+from fewshot.results.tables import interval, label, markdown_table, points, signed, transfer_note
 
 _INTERVAL = "95 % interval"
 _CONTROL_HEAD = ("method", "shots", "control", "J", "F", "J&F")
@@ -31,53 +25,41 @@ _CONTROLS = {
 }
 
 
-def write_report(run_folder: Path) -> Path:
-    """Write report.md and curve.png from the files of a run folder; returns the path of report.md.
-
-    Needs summary.json and records.csv (UserError if one is absent or damaged); says so where config.yaml, meta.json,
-    metrics.jsonl or overlays/ are absent.
-    """
-    summary = read_summary(run_folder / "summary.json")
-    parts = split(read_records(run_folder / "records.csv"))
-    config = load_document(run_folder / "config.yaml").values if (run_folder / "config.yaml").is_file() else {}
+def report_text(run: EvaluatedRun, folder: Path, curve: Path | None) -> str:
+    """The report as it stands in `folder`, which its links start from; `curve` is the picture of the training curve."""
+    summary, parts = run.summary, split(run.records)
     resamples = int(summary.facts.get("resamples", 1000))
-    sections = [_head(run_folder, config, summary), _results(summary, config)]
+    sections = [_head(run), _results(summary, int(run.config["data"]["short_side"]))]
     for group in dict.fromkeys(row.group for row in summary.rows):
         # One scoring is enough for the details: the first of the table.
         rows = [row for row in summary.rows if row.group == group and row.scoring == summary.rows[0].scoring]
         details = (_controls(rows, parts, resamples), _comparisons(rows, parts, resamples), _classes(rows, parts))
         sections += [*details, _seeds(rows, parts)]
-    sections.append(_adaptation(run_folder, summary))
-    sections += [_training(run_folder), _overlays(run_folder), _environment(run_folder)]
-    path = run_folder / "report.md"
-    write_whole(path, ("\n\n".join(section for section in sections if section) + "\n").encode())
-    return path
+    sections.append(_adaptation(run))
+    sections += [_training(run, folder, curve), _overlays(run, folder), _environment(run)]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _head(folder: Path, config: Mapping[str, Any], summary: Summary) -> str:
-    name = config.get("name", folder.name)
-    facts = {"experiment": f"`{name}` ([config.yaml](config.yaml))" if config else f"`{name}` (config.yaml is absent)"}
-    facts["support list (manifest, sha256)"] = f"`{summary.facts.get('manifest', 'not recorded')}`"
-    for key, value in summary.facts.items():
+def _head(run: EvaluatedRun) -> str:
+    name = run.config["name"]
+    facts = {"experiment": f"`{name}`", "support list (manifest, sha256)": f"`{run.manifest}`"}
+    for key, value in run.summary.facts.items():
         if key not in ("manifest", "interval", "resamples") and isinstance(value, str | int | float):
             facts[key.replace("_", " ")] = f"{value:.1f}" if isinstance(value, float) else str(value)
     return f"# Run {name}\n\n" + markdown_table(("", ""), [*facts.items()])
 
 
-def _results(summary: Summary, config: Mapping[str, Any]) -> str:
+def _results(summary: Summary, short_side: int) -> str:
     asked = transfer_note(summary) or "novel classes"
     blocks = [f"## {asked[0].upper()}{asked[1:]}"]
-    if not summary.rows:
-        return f"{blocks[0]}\n\nNo rows were evaluated."
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
         rows = [r for r in summary.rows if (r.group, r.scoring, r.control) == (group, scoring, None)]
         body = [_scores(row) for row in rows]
         head = ("method", "shots", "J", "F", "J&F", _INTERVAL, "seeds", "seconds")
         blocks += [f"### Group {group}, `{scoring}` scoring", markdown_table(head, body)]
-    size = (config.get("data") or {}).get("short_side", "not recorded")
     blocks.append(
-        f"Points, 0-100. `paper`: at the model's picture size (short side {size}), frames pooled, F within 0.010 of "
-        "the diagonal. `davis`: at the files' own size, F within 0.008, mean of each sequence, then of each class, "
+        f"Points, 0-100. `paper`: at the model's picture size (short side {short_side}), frames pooled, F within 0.010 "
+        "of the diagonal. `davis`: at the files' own size, F within 0.008, mean of each sequence, then of each class, "
         "then of the classes. Seconds: wall time of adapting and predicting on this machine, summed over all clips and "
         "seeds; reading pictures, and the frozen trunk where its features were cached, are not in it.\n\n"
         f"Interval: {summary.facts.get('interval', 'method not recorded')}. Support seeds are not resampled: their "
@@ -192,11 +174,11 @@ def _deviation(values: Sequence[float]) -> float:
     return float((sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5)
 
 
-def _adaptation(folder: Path, summary: Summary) -> str:
+def _adaptation(run: EvaluatedRun) -> str:
     """J&F after each number of gradient steps; empty where no curve was asked for."""
-    if not (folder / CURVE).is_file() or not summary.rows:
+    if not run.curve:
         return ""
-    curve = read_curve(folder / CURVE, summary.rows[0].group)
+    curve = by_steps(run.curve)
     steps = sorted({taken for _, _, taken in curve})
     body = []
     for method, shots in dict.fromkeys((method, shots) for method, shots, _ in curve):
@@ -204,48 +186,33 @@ def _adaptation(folder: Path, summary: Summary) -> str:
         scores = (points(sum(means_by(part, lambda _: "all")["all"]) / 2) if part else "-" for part in parts)
         body.append((method, str(shots), *scores))
     table = markdown_table(("method", "shots", *(str(taken) for taken in steps)), body)
-    text = f"J&F after so many gradient steps on the support, `paper` scoring, from [{CURVE}]({CURVE})."
+    text = "J&F after so many gradient steps on the support, `paper` scoring."
     return f"## Adaptation\n\n{text}\n\n{table}"
 
 
-def _training(folder: Path) -> str:
-    path = folder / "metrics.jsonl"
-    series = read_series(path) if path.is_file() else {}
-    if not series or not draw_curve(series, folder / "curve.png"):
-        return "## Training\n\nNo training was logged in this folder (metrics.jsonl is absent or has no loss)."
-    last = max(points[-1][0] for points in series.values())
-    return f"## Training\n\nUp to step {last}, from [metrics.jsonl](metrics.jsonl).\n\n![training curve](curve.png)"
+def _training(run: EvaluatedRun, folder: Path, curve: Path | None) -> str:
+    if curve is None:
+        return "## Training\n\nNo loss was logged."
+    last = max(points[-1][0] for points in run.series.values())
+    return f"## Training\n\nUp to step {last}.\n\n![training curve]({_link(curve, folder)})"
 
 
-def _overlays(folder: Path) -> str:
-    names = sorted(path.relative_to(folder).as_posix() for path in (folder / "overlays").glob("**/*.png"))
-    if not names:
+def _overlays(run: EvaluatedRun, folder: Path) -> str:
+    if not run.drawn:
         return "## Overlays\n\nNone were drawn."
     text = "Support clips with masks and sentences, then the query: picture, truth (green), prediction (orange, with "
-    shown = "\n\n".join(f"![{Path(name).stem}]({name})" for name in names[:_SHOWN])
-    linked = "\n".join(f"* [{Path(name).stem}]({name})" for name in names[_SHOWN:])
+    links = [f"[{query.picture.stem}]({_link(query.picture, folder)})" for query in run.drawn]
+    shown = "\n\n".join(f"!{link}" for link in links[:_SHOWN])
+    linked = "\n".join(f"* {link}" for link in links[_SHOWN:])
     return f"## Overlays\n\n{text}the truth's outline).\n\n{shown}" + (f"\n\nMore:\n\n{linked}" if linked else "")
 
 
-def _environment(folder: Path) -> str:
-    path = folder / "meta.json"
-    if not path.is_file():
-        return "## Environment\n\nNot recorded (meta.json is absent)."
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no JSON ({error}); remove it, then write the report again") from error
-    starts = meta.get("starts") if isinstance(meta, Mapping) else None
-    if not starts:
-        return "## Environment\n\n" + markdown_table(("", ""), list(_flat(meta)))
-    text = "One start." if len(starts) == 1 else f"{len(starts)} starts; the last one:"
-    return f"## Environment\n\n{text}\n\n" + markdown_table(("", ""), list(_flat(starts[-1])))
+def _link(file: Path, folder: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{name} {key}".strip())
-    else:
-        words = value if isinstance(value, list) else str(value).split()
-        yield name, " ".join(str(word) for word in words)
+def _environment(run: EvaluatedRun) -> str:
+    if not run.start:
+        return "## Environment\n\nNot recorded: no start of the training is known."
+    rows = [(name, str(value)) for name, value in run.start.items()]
+    return "## Environment\n\nThe last start of the training.\n\n" + markdown_table(("", ""), rows)

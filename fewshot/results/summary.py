@@ -1,4 +1,4 @@
-"""summary.json: one row for each method, shots, control, scoring and group, in points (0-100)."""
+"""The summary of an evaluation: one row for each method, shots, control, scoring and group, in points (0-100)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from episodes.errors import UserError
-from episodes.files import write_whole
 from fewshot.results.records import CONTROLS, Record
 from fewshot.results.statistics import CONFIDENCE, RESAMPLES, estimate
 
@@ -87,20 +86,18 @@ def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> Summ
     )
 
 
-def write_summary(path: Path, summary: Summary) -> None:
-    """Write summary.json whole or not at all."""
+def summary_text(summary: Summary) -> str:
+    """The summary as JSON: `rows`, and each fact as a key beside them."""
     content = {"rows": [asdict(row) for row in summary.rows], **summary.facts}
-    write_whole(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def read_summary(path: Path) -> Summary:
-    """Raises UserError if the file is absent, no JSON, or its rows lack a key."""
-    if not path.is_file():
-        raise UserError(f"no summary at {path}: evaluate the run first, which writes this file")
+def parse_summary(content: bytes, path: Path) -> Summary:
+    """The summary that `path` holds. UserError if its content is not JSON, or its rows lack a key."""
     names = [field.name for field in fields(SummaryRow)]
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        rows = tuple(SummaryRow(**{name: row[name] for name in names}) for row in content.pop("rows"))
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no summary ({type(error).__name__}: {error}); evaluate the run again") from error
-    return Summary(rows, content)
+        facts = json.loads(content)
+        rows = tuple(SummaryRow(**{name: row[name] for name in names}) for row in facts.pop("rows"))
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate the run again") from error
+    return Summary(rows, facts)

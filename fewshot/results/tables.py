@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from fewshot.results.summary import Summary, SummaryRow, read_summary
+from fewshot.results.summary import Summary, SummaryRow
 
 Cells = Sequence[Sequence[str]]
 
 
-def results_table(source: Summary | Path) -> str:
-    """All rows of a summary, or of the summary.json in a run folder, as plain text, one block for each scoring."""
-    summary = read_summary(source / "summary.json") if isinstance(source, Path) else source
+def results_table(summary: Summary) -> str:
+    """All rows of a summary as plain text, one block for each scoring."""
     blocks = []
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
         rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]

@@ -1,42 +1,10 @@
-"""The training curve of a run, drawn from its metrics.jsonl."""
+"""The training curve of a run, drawn from what its training logged."""
 
 from __future__ import annotations
 
 import io
-import json
-import math
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
-from episodes.errors import UserError
-from episodes.files import write_whole
 
 Series = dict[str, list[tuple[int, float]]]  # name -> (step, value), steps ascending
-
-
-def read_series(path: Path) -> Series:
-    """Every number that metrics.jsonl logged with a step, named by its line's kind, as in `train/loss`.
-
-    A last line that was cut off by a killed run is left out. Where a resumed run logged a step again, the later value
-    counts. Raises UserError naming any other line that is no JSON object.
-    """
-    points: dict[str, dict[int, float]] = {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            entry = json.loads(line) if line.strip() else {}
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                continue
-            raise UserError(f"{path}, line {number} is no JSON ({error.msg}); remove the line") from error
-        if not isinstance(entry, dict):
-            raise UserError(f"{path}, line {number} is no JSON object but {line[:40]!r}; remove the line")
-        if isinstance(entry.get("step"), int):
-            kind = f"{entry['kind']}/" if "kind" in entry else ""
-            for name, value in _numbers(entry):
-                points.setdefault(f"{kind}{name}", {})[entry["step"]] = value
-    return {name: sorted(values.items()) for name, values in points.items()}
 
 
 def loss_series(series: Series) -> Series:
@@ -54,15 +22,15 @@ def _last(name: str) -> str:
     return name.split("/")[-1]
 
 
-def draw_curve(series: Series, path: Path) -> bool:
-    """Write the loss and, if there is one, the validation score over steps as a PNG. False if nothing can be drawn."""
+def curve_picture(series: Series) -> bytes | None:
+    """The loss and, if there is one, the validation score over steps as a PNG; None if there is nothing to draw."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     titled = {"training loss": loss_series(series), "validation, base classes": validation_series(series)}
     panels = [(title, found) for title, found in titled.items() if found]
     if not panels:
-        return False
+        return None
     figure = Figure(figsize=(5.6 * len(panels), 3.6), layout="constrained")
     for position, (title, found) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), position)
@@ -81,8 +49,7 @@ def draw_curve(series: Series, path: Path) -> bool:
     content = io.BytesIO()
     FigureCanvasAgg(figure)  # a canvas of its own: no global pyplot state, no display
     figure.savefig(content, format="png", dpi=110)
-    write_whole(path, content.getvalue())
-    return True
+    return content.getvalue()
 
 
 def _smoothed(values: tuple[float, ...], window: int) -> list[float]:
@@ -92,9 +59,3 @@ def _smoothed(values: tuple[float, ...], window: int) -> list[float]:
         recent = values[max(0, stop - window) : stop]
         means.append(sum(recent) / len(recent))
     return means
-
-
-def _numbers(entry: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in entry.items():
-        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)

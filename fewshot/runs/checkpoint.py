@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from episodes.errors import CheckpointError
 from fewshot.runs.tensor_folder import TensorFolder, state_differences
 
-_FOLDER = "checkpoints"
+CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
 _MODEL, _LEARNER, _OPTIMIZER = "model.safetensors", "learner.safetensors", "optimizer.safetensors"
 _CHECKPOINT = TensorFolder("a checkpoint", "state.json", "Remove {folder} to resume from an older checkpoint.")
@@ -54,7 +54,7 @@ def save_checkpoint(
     `extra` is JSON and comes back from `load_checkpoint`; a higher `score` is better, None means not validated.
     When writing fails (OSError, for example a full disk), nothing half-written stays and older checkpoints remain.
     """
-    parent = run_folder / _FOLDER
+    parent = run_folder / CHECKPOINTS
     parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(parent)
     same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
@@ -131,7 +131,7 @@ def best(run_folder: Path) -> Path | None:
 
 def _entries(run_folder: Path) -> list[_Entry]:
     """All complete checkpoints, ascending; of a step saved again only the newest."""
-    parent = run_folder / _FOLDER
+    parent = run_folder / CHECKPOINTS
     found: dict[int, _Entry] = {}
     for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
         match = _NAME.fullmatch(folder.name)
@@ -144,7 +144,7 @@ def _entries(run_folder: Path) -> list[_Entry]:
 def _prune(run_folder: Path, keep: int) -> None:
     entries = _entries(run_folder)
     kept = {entry.folder for entry in entries[-keep:]} | {best(run_folder)}
-    for folder in sorted((run_folder / _FOLDER).iterdir()):
+    for folder in sorted((run_folder / CHECKPOINTS).iterdir()):
         if _NAME.fullmatch(folder.name) and folder not in kept:
             # Renamed first: a half-removed checkpoint must not look complete.
             gone = folder.with_name(f".removing-{folder.name}")

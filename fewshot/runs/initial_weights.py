@@ -18,7 +18,7 @@ from episodes.errors import CheckpointError
 from fewshot.published.conversion import CARRIED, CONVERSION, FORMAT, PARTS
 from fewshot.published.layout import CONSTANTS
 from fewshot.runs.checkpoint import latest, read_weights
-from fewshot.runs.run_folder import CONFIG, read_run
+from fewshot.runs.run import Run
 from models.network import FewShotRVOS
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,8 @@ class InitialWeights:
             constants = frozenset(name for name in wanted if name.endswith(CONSTANTS))
             faults += [f"{kind} encoder: {fault}" for fault in _differences(state, wanted, constants)]
         if faults:
-            advice = f"give the model values of {self.folder / (CONFIG if self.names else 'model.yaml')}"
+            values = Run(self.folder).config_file if self.names else self.folder / "model.yaml"
+            advice = f"give the model values of {values}"
             again = "" if self.names else ", or convert the checkpoint again with --experiment"
             raise CheckpointError(
                 f"initial_weights {self.folder} do not fit the experiment's model: {'; '.join(faults)}. "
@@ -80,12 +81,12 @@ def read_initial_weights(folder: Path) -> InitialWeights:
     if (folder / CONVERSION).is_file():
         return _converted(folder)
     checkpoint = latest(folder)
-    if checkpoint is None or not (folder / CONFIG).is_file():
+    if checkpoint is None or not Run(folder).config_file.is_file():
         raise CheckpointError(
             f"no weights in {folder}: it is neither a folder that `convert` wrote (it holds no {CONVERSION}) "
             f"nor a run folder with a checkpoint. Give one of the two, relative to {Path.cwd()}"
         )
-    config = read_run(folder, [])
+    config = Run(folder).read_config()
     before = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
     return InitialWeights(
         folder,

@@ -20,6 +20,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from episodes.errors import CheckpointError
+from episodes.files import flush
 
 TensorFiles = Mapping[str, Mapping[str, Tensor]]  # file name -> tensors by name
 _LISTED = 6  # names that a message lists of each kind
@@ -59,9 +60,9 @@ class TensorFolder:
             _write(aside / self.record, (json.dumps(record, indent=1) + "\n").encode())
             more(aside)
             for path in (*aside.rglob("*"), aside):
-                _flush(path)
+                flush(path)
             os.rename(aside, folder)
-            _flush(folder.parent)
+            flush(folder.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -137,12 +138,3 @@ def _write(path: Path, content: bytes) -> str:
     """Write a file; returns its SHA-256."""
     path.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Flush a file or a folder's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -25,9 +25,10 @@ from fewshot.runs.build import build_network, cached_features, open_catalog
 from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import uninterrupted
-from fewshot.runs.log import RunLog, write_meta
+from fewshot.runs.log import RunLog
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
+from fewshot.runs.run import Run
 from fewshot.training.optimizer import build_optimizer, learning_rate
 from fewshot.training.validation import Validation
 
@@ -166,7 +167,7 @@ class Trainer:
         self._record_start(start)
         done, score = start, None
         with (
-            RunLog(self.run_folder, step=start, main=self.rank == 0) as runlog,
+            Run(self.run_folder).log(step=start, main=self.rank == 0) as runlog,
             Progress("training", steps, done=start) as progress,
         ):
             try:
@@ -199,7 +200,7 @@ class Trainer:
 
     def _record_start(self, step: int) -> None:
         if self.rank == 0:
-            write_meta(self.run_folder, seed=self.config.seed, step=step)
+            Run(self.run_folder).add_start(seed=self.config.seed, step=step)
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.config.train.steps or (every > 0 and done % every == 0)

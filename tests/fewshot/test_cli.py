@@ -14,7 +14,7 @@ from episodes.errors import CheckpointError, ReadError
 from fewshot import cli
 from fewshot.arguments import PROGRAM
 from fewshot.config.experiment import load_config
-from fewshot.runs.run_folder import is_evaluated, mark_evaluated, open_run
+from fewshot.runs.run import Run
 from tests.paths import ROOT
 
 COMMANDS = (
@@ -131,7 +131,7 @@ def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, ca
 
 
 def test_what_only_a_training_reads_is_refused_in_an_evaluation(experiment, capsys):
-    open_run(load_config(experiment), Path("run"))
+    Run(Path("run")).open(load_config(experiment))
     assert call("evaluate", "run", "train.learning_rate=0.5", "seed=3") == 2
     message = capsys.readouterr().err
     assert "train.learning_rate was 0.001 and is now 0.5" in message
@@ -190,8 +190,8 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("config", "small.yaml", "data.group=5"), ("at least 1, at most 4",)),
         (("ablate", "small.yaml"), ("small.yaml is an experiment", "`run small.yaml`")),
         (("evaluate", "nowhere"), ("nowhere does not exist",)),
-        (("evaluate", "."), ("is no run folder",)),
-        (("evaluate", "small.yaml"), ("small.yaml is a file, no run folder",)),
+        (("evaluate", "."), ("is not a run folder",)),
+        (("evaluate", "small.yaml"), ("small.yaml is a file, not a run folder",)),
         (("config", "small.yaml", "evaluate.support_videos=1"), ("evaluate (override 'evaluate.support_videos=1')",)),
         (("config", "part.yaml"), ("part.yaml is a part of an experiment", "`extends`")),
         (("data", "glyphs", "out", "sede=1"), ("'sede'", "'seed'")),
@@ -305,18 +305,6 @@ def test_a_folder_of_other_things_is_not_made_a_run(experiment, capsys):
     assert call("train", experiment, "--out", "mine") == 2
     assert "mine is not empty" in capsys.readouterr().err
     assert os.listdir("mine") == ["letter.txt"]
-
-
-def test_an_evaluation_counts_only_for_its_config_and_checkpoint(experiment, tmp_path):
-    config = load_config(experiment)
-    open_run(config, tmp_path / "run")
-    assert not is_evaluated(tmp_path / "run", config, "step-00000001")
-    mark_evaluated(tmp_path / "run", config, "step-00000001")
-    assert not is_evaluated(tmp_path / "run", config, "step-00000001"), "there is no summary"
-    (tmp_path / "run" / "summary.json").write_text("{}")
-    assert is_evaluated(tmp_path / "run", config, "step-00000001")
-    assert not is_evaluated(tmp_path / "run", config, "step-00000002")
-    assert not is_evaluated(tmp_path / "run", load_config(experiment, ["evaluate.shots=[2]"]), "step-00000001")
 
 
 def test_values_may_follow_an_option(experiment, capsys):

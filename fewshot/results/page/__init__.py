@@ -1,5 +1,5 @@
-"""One page over evaluated runs. Reads files of run folders only; no torch, no network.
+"""One page over evaluated runs. Reads pictures of queries and nothing else; no network.
 
-run folders -> ReportedRun -> Experiment (training seeds together) -> sections of tables and figures
+EvaluatedRun -> Experiment (training seeds together) -> sections of tables and figures
             -> HTML page, Markdown, LaTeX
 """

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fewshot.results.adaptation_curve import CURVE, Curve, read_curve
+from fewshot.results.adaptation_curve import by_steps
 from fewshot.results.page.experiments import Experiment
 from fewshot.results.page.plots import Point
-from fewshot.results.page.runs import ReportedRun
 from fewshot.results.records import Record
 from fewshot.results.statistics import estimate_over_trainings
 
@@ -15,9 +14,9 @@ from fewshot.results.statistics import estimate_over_trainings
 def adaptation_curves(experiment: Experiment, group: int) -> dict[tuple[str, int], list[Point]]:
     """(method, shots) -> J&F at each number of steps with its interval, frames pooled as in `paper` scoring.
 
-    Empty where no run of the experiment has the file; trainings without it are left out of the mean.
+    Empty where no run of the experiment has a curve; trainings without one are left out of the mean.
     """
-    parts = [part for run in experiment.runs if (part := _read(run, group))]
+    parts = [by_steps(run.curve) for run in experiment.runs if run.curve and run.group == group]
     shared = [key for key in (parts[0] if parts else ()) if all(key in part for part in parts)]
     curves: dict[tuple[str, int], list[Point]] = {}
     for method, shots, steps in sorted(shared):
@@ -25,11 +24,3 @@ def adaptation_curves(experiment: Experiment, group: int) -> dict[tuple[str, int
         found = estimate_over_trainings(trainings, resamples=experiment.resamples)
         curves.setdefault((method, shots), []).append(Point(steps, found.JF, found.JF_low, found.JF_high))
     return curves
-
-
-def _read(run: ReportedRun, group: int) -> dict[Curve, list[Record]]:
-    """Empty if the run has no such file, or is of another group."""
-    path = run.folder / CURVE
-    if not path.is_file() or run.config.get("data.group", 1) != group:
-        return {}
-    return read_curve(path, group)

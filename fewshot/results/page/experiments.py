@@ -8,7 +8,7 @@ from functools import cached_property
 
 from episodes.errors import UserError
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
-from fewshot.results.page.runs import ReportedRun
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import CONTROLS, Record
 from fewshot.results.statistics import RESAMPLES, Estimate, estimate_over_trainings
 from fewshot.results.summary import split
@@ -19,7 +19,7 @@ class Experiment:
     """Runs of one config and support list, one for each training seed, seeds ascending."""
 
     name: str
-    runs: tuple[ReportedRun, ...]
+    runs: tuple[EvaluatedRun, ...]
 
     @property
     def manifest(self) -> str:
@@ -56,13 +56,13 @@ class Row:
         return sum(spent) / len(spent)
 
 
-def group_runs(runs: Sequence[ReportedRun]) -> list[Experiment]:
+def group_runs(runs: Sequence[EvaluatedRun]) -> list[Experiment]:
     """The experiments, in the order of their first run.
 
     Raises UserError if runs are of different benchmarks, or two runs are the same training of one experiment.
     """
     refuse_different_benchmarks(runs)
-    found: list[list[ReportedRun]] = []
+    found: list[list[EvaluatedRun]] = []
     for run in runs:
         part = next((part for part in found if _same_experiment(part[0], run)), None)
         if part is None:
@@ -77,7 +77,7 @@ def group_runs(runs: Sequence[ReportedRun]) -> list[Experiment]:
     return [Experiment(part[0].label, tuple(sorted(part, key=lambda run: run.seed))) for part in found]
 
 
-def refuse_different_benchmarks(runs: Sequence[ReportedRun]) -> None:
+def refuse_different_benchmarks(runs: Sequence[EvaluatedRun]) -> None:
     """Raises UserError unless all runs were evaluated on one benchmark."""
     first, *others = runs
     for run in others:
@@ -89,7 +89,7 @@ def refuse_different_benchmarks(runs: Sequence[ReportedRun]) -> None:
             )
 
 
-def _same_experiment(first: ReportedRun, second: ReportedRun) -> bool:
+def _same_experiment(first: EvaluatedRun, second: EvaluatedRun) -> bool:
     return not experiment_differences(first.summary.facts, second.summary.facts, over="seed")
 
 

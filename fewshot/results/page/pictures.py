@@ -1,4 +1,4 @@
-"""The gallery: drawn queries of each run, from the folder `overlays` that its evaluation left."""
+"""The gallery: drawn queries of each run, as its evaluation drew them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from PIL import Image, UnidentifiedImageError
 
 from episodes.errors import UserError
-from fewshot.results.gallery import DrawnQuery, read_index
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.gallery import DrawnQuery
 from fewshot.results.page.content import Block, Figure, Section
-from fewshot.results.page.runs import ReportedRun
 from fewshot.results.tables import points
 
 MOST_BYTES = 7_000_000  # of all pictures, as data URIs: the page stays below 10 MB, so that it can be sent by mail
@@ -20,14 +20,14 @@ _QUALITY = 82  # of WebP: a tenth of the PNG's size, and outlines stay sharp
 _CHOICES = {"best": "best query", "median": "median query", "worst": "worst query", "in order": "as the tasks come"}
 
 
-def gallery_section(runs: Sequence[ReportedRun]) -> Section:
+def gallery_section(runs: Sequence[EvaluatedRun]) -> Section:
     """Best, median and worst query of every run, then further ones as long as the page may grow."""
     drawn = {run.label: _ordered(run) for run in runs}
     figures: dict[str, list[Figure]] = {label: [] for label in drawn}
     left_out, size = 0, 0
     # The second picture of any run comes before the third of another: a full page holds as many of each.
     for run, query in _in_turn(runs, drawn):
-        figure = None if left_out else _figure(run, query)
+        figure = None if left_out else _figure(query)
         if figure is None or size + len(figure.uri) > MOST_BYTES:
             left_out += 1
         else:
@@ -51,30 +51,29 @@ def _blocks(figures: Sequence[Figure]) -> tuple[Block, ...]:
     )
 
 
-def _ordered(run: ReportedRun) -> list[DrawnQuery]:
+def _ordered(run: EvaluatedRun) -> list[DrawnQuery]:
     places = list(_CHOICES)
-    return sorted(read_index(run.folder / "overlays"), key=lambda query: places.index(query.choice))
+    return sorted(run.drawn, key=lambda query: places.index(query.choice))
 
 
 def _in_turn(
-    runs: Sequence[ReportedRun], drawn: dict[str, list[DrawnQuery]]
-) -> Iterator[tuple[ReportedRun, DrawnQuery]]:
+    runs: Sequence[EvaluatedRun], drawn: dict[str, list[DrawnQuery]]
+) -> Iterator[tuple[EvaluatedRun, DrawnQuery]]:
     for place in range(max(map(len, drawn.values()))):
         yield from ((run, drawn[run.label][place]) for run in runs if place < len(drawn[run.label]))
 
 
-def _figure(run: ReportedRun, query: DrawnQuery) -> Figure:
+def _figure(query: DrawnQuery) -> Figure:
     scores = f"J {points(query.J)}, F {points(query.F)}"
     asked = f"class {query.category}, video {query.video}, sentence “{query.sentence}”"
     caption = f"{_CHOICES[query.choice].capitalize()}: {query.category}, {query.method}, {query.shots}-shot, {scores}; "
     caption += f"support seed {query.seed}, video {query.video}: “{query.sentence}”"
     alt = f"Support, truth and prediction: {asked}; {scores}"
-    path = run.folder / "overlays" / query.picture
     try:
-        with Image.open(path) as picture:
+        with Image.open(query.picture) as picture:
             page = picture.convert("RGB")
     except (UnidentifiedImageError, OSError) as error:
-        raise UserError(f"{path} is no picture ({error}); evaluate the run again") from error
+        raise UserError(f"{query.picture} is not a picture ({error}); evaluate the run again") from error
     if page.width > _WIDEST:
         page = page.resize((_WIDEST, round(page.height * _WIDEST / page.width)), Image.Resampling.LANCZOS)
     content = io.BytesIO()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.page.content import Block, Section, Table
 from fewshot.results.page.experiments import Experiment
-from fewshot.results.page.runs import ReportedRun
 
 
 def runs_section(experiments: Sequence[Experiment]) -> Section:
@@ -26,7 +26,7 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
     return Section("Runs", (Table("Runs in this report", head, tuple(body), note),))
 
 
-def provenance_sections(runs: Sequence[ReportedRun]) -> tuple[Section, ...]:
+def provenance_sections(runs: Sequence[EvaluatedRun]) -> tuple[Section, ...]:
     return (
         Section("Support lists", (_manifests(runs),)),
         Section("Config differences", _config_differences(runs)),
@@ -34,7 +34,7 @@ def provenance_sections(runs: Sequence[ReportedRun]) -> tuple[Section, ...]:
     )
 
 
-def _manifests(runs: Sequence[ReportedRun]) -> Table:
+def _manifests(runs: Sequence[EvaluatedRun]) -> Table:
     body = tuple((run.label, run.manifest, run.benchmark or "not recorded") for run in runs)
     note = (
         "sha256. Runs of one manifest had the same support clips and the same queries in every task, so that their "
@@ -45,11 +45,11 @@ def _manifests(runs: Sequence[ReportedRun]) -> Table:
     return Table("Support list and benchmark of each run", head, body, note)
 
 
-def _config_differences(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
+def _config_differences(runs: Sequence[EvaluatedRun]) -> tuple[Block, ...]:
     """The keys whose values are not equal in all runs; a name is no difference."""
     if len(runs) == 1:
         return ("One run: there is nothing to differ from.",)
-    body = _differing([run.config for run in runs], leave_out="name")
+    body = _differing([run.values for run in runs], leave_out="name")
     if not body:
         return ("The configs are equal in every value.",)
     note = (
@@ -59,10 +59,10 @@ def _config_differences(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
     return (Table("Config values that differ", ("key", *(run.label for run in runs)), body, note),)
 
 
-def _environment(runs: Sequence[ReportedRun]) -> tuple[Block, ...]:
+def _environment(runs: Sequence[EvaluatedRun]) -> tuple[Block, ...]:
     names = dict.fromkeys(name for run in runs for name in run.start)
     if not names:
-        return ("Not recorded: no run folder holds a meta.json.",)
+        return ("Not recorded: no start of a training is known.",)
     body = tuple((name, *(_shown(run.start, name) for run in runs)) for name in names)
     note = "The last start of each training. A plus after the commit: the source differed from it."
     return (Table("Versions, machine, seed and commit", ("", *(run.label for run in runs)), body, note),)

@@ -1,4 +1,4 @@
-"""From run folders to a page, and from a page to files."""
+"""From evaluated runs to a page, and from a page to files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from episodes.errors import UserError
 from episodes.files import write_whole
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.page.content import Page
 from fewshot.results.page.experiments import group_runs, strata
 from fewshot.results.page.html import html_page
@@ -15,15 +16,13 @@ from fewshot.results.page.markdown import markdown_tables
 from fewshot.results.page.pictures import gallery_section
 from fewshot.results.page.provenance import provenance_sections, runs_section
 from fewshot.results.page.results import results_section
-from fewshot.results.page.runs import read_runs
 
 
-def build_page(folders: Sequence[Path]) -> Page:
-    """The report over evaluated run folders, at least one; no number is averaged over groups or scorings.
+def build_page(runs: Sequence[EvaluatedRun]) -> Page:
+    """The report over evaluated runs, at least one; no number is averaged over groups or scorings.
 
-    Raises UserError if a folder holds no whole evaluation, or the runs were evaluated on different benchmarks.
+    Raises UserError if the runs were evaluated on different benchmarks, or a picture is damaged.
     """
-    runs = read_runs(folders)
     experiments = group_runs(runs)
     parts = strata(experiments)
     lead = f"{_count(len(runs), 'run')} of {_count(len(experiments), 'experiment')} on novel classes."

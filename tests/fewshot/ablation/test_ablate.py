@@ -124,7 +124,7 @@ def test_an_ablation_ends_with_one_table_its_numbers_and_a_picture(one_by_one):
     with Image.open(folder / "plot.png") as picture:
         picture.load()
     for cell in ("full", "wide_support", "multiplied"):
-        assert (folder / cell / "report.md").is_file()
+        assert (folder / cell / "results" / "report.md").is_file()
         assert re.search(rf"{cell}: done, step 40/40, J&F \d", err)
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from episodes.task_file import TaskFile
 from fewshot.ablation.cells import Cell, load_ablation
 from fewshot.ablation.plot import _numeric_key, draw_plot
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
-from fewshot.results.records import Item, Record, write_records
-from fewshot.results.summary import read_summary, summarise, write_summary
+from fewshot.config.experiment import plain
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.records import Item, Record
+from fewshot.results.summary import summarise
 
 LEVELS = {
     **{("cma", 1, None): 0.5, ("cma", 3, None): 0.6, ("cma", 5, None): 0.7},
@@ -19,8 +22,8 @@ LEVELS = {
 }
 
 
-def write_cell(folder, shift, levels):
-    """summary.json and records.csv of a cell whose scores are `shift` above `levels`, clip by clip."""
+def evaluated_cell(folder, config, shift, levels):
+    """A cell whose scores are `shift` above `levels`, clip by clip."""
     rng = np.random.default_rng(0)  # the same clips are hard in every cell
     records = []
     for scoring in ("paper", "davis"):
@@ -31,47 +34,45 @@ def write_cell(folder, shift, levels):
                     item = Item(1, 0, name, f"{name}-{video}", "1", "0")
                     how = {"method": method, "shots": shots, "control": control, "scoring": scoring, "seconds": 0.1}
                     records.append(Record.of_clip(item, region, region, **how))
-    folder.mkdir()
-    write_records(folder / "records.csv", records)
-    write_summary(folder / "summary.json", summarise(records, resamples=50))
-    return folder
+    summary = summarise(records, resamples=50)
+    tasks = TaskFile(benchmark="x", manifest="", tasks=())
+    return EvaluatedRun(folder, folder.name, plain(config), summary, tuple(records), tasks, (), (), {}, {})
 
 
 @pytest.fixture
 def study(tmp_path):
-    """(cells, their folders) of an ablation with two named cells and a grid over `grid`."""
+    """(cells, their runs) of an ablation with two named cells and a grid over `grid`."""
 
     def make(grid, levels=LEVELS):
         (tmp_path / "base.yaml").write_text("name: base\ndata: {root: x}\nevaluate: {bootstrap_samples: 50}\n")
         text = f"name: study\nbase: base.yaml\ncells: {{one: {{}}, two: {{model.fusion: multiply}}}}\ngrid: {grid}\n"
         (tmp_path / "study.yaml").write_text(text)
         cells = load_ablation(tmp_path / "study.yaml").cells
-        folders = {c.label: write_cell(tmp_path / c.label, 0.05 * n, levels) for n, c in enumerate(cells)}
-        return cells, folders
+        runs = {
+            cell.label: evaluated_cell(tmp_path / cell.label, cell.config, 0.05 * n, levels)
+            for n, cell in enumerate(cells)
+        }
+        return cells, runs
 
     return make
 
 
 def test_each_cell_method_and_number_of_shots_has_a_row_with_the_summary_s_numbers(study):
-    cells, folders = study("{}")
-    rows = table_rows(folders, cells)
+    cells, runs = study("{}")
+    rows = table_rows(runs, cells)
     assert [(row.cell.label, row.scoring, row.shots) for row in rows] == [
         (cell, scoring, shots) for cell in ("one", "two") for scoring in ("paper", "davis") for shots in (1, 3, 5, 2)
     ]
     for row in rows:
-        found = {
-            (r.shots, r.control): r
-            for r in read_summary(folders[row.cell.label] / "summary.json").rows
-            if r.scoring == row.scoring
-        }
+        found = {(r.shots, r.control): r for r in runs[row.cell.label].summary.rows if r.scoring == row.scoring}
         assert row.scores == found.get((row.shots, None))
         assert row.controls.get("no mask") == found.get((row.shots, "support_none"))
         assert row.controls.get("wrong text") == found.get((row.shots, "text_wrong_object"))
 
 
 def test_the_change_is_paired_against_the_first_cell(study):
-    cells, folders = study("{}")
-    rows = table_rows(folders, cells)
+    cells, runs = study("{}")
+    rows = table_rows(runs, cells)
     assert all(row.change is None for row in rows if row.cell is cells[0])
     changes = [row.change for row in rows if row.cell is cells[1] and row.scores is not None]
     # Every clip is better by 5 points, so the paired interval has no width, whatever the spread of the clips.
@@ -79,8 +80,8 @@ def test_the_change_is_paired_against_the_first_cell(study):
 
 
 def test_cells_without_a_result_are_left_out(study):
-    cells, folders = study("{}")
-    only = {"two": folders["two"]}
+    cells, runs = study("{}")
+    only = {"two": runs["two"]}
     rows = table_rows(only, cells)
     assert {row.cell.label for row in rows} == {"two"}
     assert all(row.change is None for row in rows), "there is nothing to compare with"
@@ -88,8 +89,8 @@ def test_cells_without_a_result_are_left_out(study):
 
 
 def test_markdown_and_csv_hold_the_same_rows(study, tmp_path):
-    cells, folders = study("{seed: [0, 1]}")
-    rows = table_rows(folders, cells)
+    cells, runs = study("{seed: [0, 1]}")
+    rows = table_rows(runs, cells)
     text = write_markdown(tmp_path / "table.md", "study", rows, "one_seed-0", plot=True)
     assert (tmp_path / "table.md").read_text() == text
     write_csv(tmp_path / "table.csv", rows)
@@ -124,8 +125,8 @@ def test_markdown_and_csv_hold_the_same_rows(study, tmp_path):
     ],
 )
 def test_a_line_is_drawn_over_a_quantity_of_the_grid(study, tmp_path, grid, key):
-    cells, folders = study(grid)
-    rows = table_rows(folders, cells)
+    cells, runs = study(grid)
+    rows = table_rows(runs, cells)
     assert _numeric_key(rows) == key
     assert draw_plot(rows, tmp_path / "plot.png")
     with Image.open(tmp_path / "plot.png") as picture:
@@ -133,8 +134,8 @@ def test_a_line_is_drawn_over_a_quantity_of_the_grid(study, tmp_path, grid, key)
 
 
 def test_bars_are_drawn_where_there_are_few_shots_and_nothing_without_scores(study, tmp_path):
-    cells, folders = study("{}", {("cma", 1, None): 0.5, ("cma", 1, "support_wrong_class"): 0.1})
-    rows = table_rows(folders, cells)
+    cells, runs = study("{}", {("cma", 1, None): 0.5, ("cma", 1, "support_wrong_class"): 0.1})
+    rows = table_rows(runs, cells)
     assert draw_plot(rows, tmp_path / "plot.png")
     assert not draw_plot([replace(row, scores=None) for row in rows], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

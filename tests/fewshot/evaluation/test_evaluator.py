@@ -19,10 +19,9 @@ from fewshot.evaluation import evaluator as evaluation
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.results.gallery import INDEX, read_index
 from fewshot.results.metrics import TOLERANCES
-from fewshot.results.records import read_records
 from fewshot.runs.build import build_network, cached_features, open_catalog
+from fewshot.runs.run import Run
 from fewshot.training.trainer import train
 from tests.tiny_benchmark import write_tiny_benchmark
 from tests.tiny_runs import TinySet, load_tiny, write_experiment
@@ -39,8 +38,8 @@ def evaluated(tiny_set, tmp_path_factory):
     config = load_tiny(write_experiment(folder / "tiny.yaml", tiny_set), *TWO_SEEDS)
     run = folder / "run"
     train(config, run)
-    (run / "overlays").mkdir()
-    Image.new("RGB", (2, 2)).save(run / "overlays" / "of-another-checkpoint.png")
+    (run / "results" / "overlays").mkdir(parents=True)
+    Image.new("RGB", (2, 2)).save(run / "results" / "overlays" / "of-another-checkpoint.png")
     evaluate_run(run, config)
     return run, config
 
@@ -97,19 +96,19 @@ def expected_queries(config, catalog, control):
 
 def test_two_workers_write_the_records_of_one(evaluated, tmp_path):
     trained, config = evaluated
-    alone = [replace(record, seconds=0.0) for record in read_records(trained / "records.csv")]
+    alone = [replace(record, seconds=0.0) for record in Run(trained).evaluated().records]
     run = shutil.copytree(trained, tmp_path / "run")
 
     machine = config.machine.model_copy(update={"evaluation_workers": 2})
     evaluate_run(run, config.model_copy(update={"machine": machine}))
 
-    assert [replace(record, seconds=0.0) for record in read_records(run / "records.csv")] == alone
+    assert [replace(record, seconds=0.0) for record in Run(run).evaluated().records] == alone
 
 
 def test_there_is_one_record_for_each_row_seed_class_video_and_expression(evaluated):
     run, config = evaluated
     rows = {}
-    for record in read_records(run / "records.csv"):
+    for record in Run(run).evaluated().records:
         key = (record.method, record.shots, record.control, record.scoring)
         rows.setdefault(key, []).append((record.seed, record.category, record.video, record.expression))
     wanted = {(method, shots, None) for method in METHODS for shots in (1, 2)}
@@ -121,13 +120,13 @@ def test_there_is_one_record_for_each_row_seed_class_video_and_expression(evalua
 
 
 def test_records_csv_has_the_columns_that_readers_look_for(evaluated):
-    with (evaluated[0] / "records.csv").open(newline="") as file:
+    with (evaluated[0] / "results" / "records.csv").open(newline="") as file:
         names = set(csv.DictReader(file).fieldnames)
     assert {"method", "shots", "control", "scoring", "group", "seed", "class", "video", "expression", "J", "F"} <= names
 
 
 def test_summary_has_one_row_of_plain_values_for_each_part_of_the_table(evaluated):
-    summary = json.loads((evaluated[0] / "summary.json").read_text())
+    summary = json.loads((evaluated[0] / "results" / "summary.json").read_text())
     rows = summary["rows"]
     assert len(rows) == 2 * (len(METHODS) * 2 + 3)
     for row in rows:
@@ -150,11 +149,11 @@ def test_a_second_evaluation_gives_the_same_numbers_and_pictures(evaluated):
     run, config = evaluated
 
     def results():
-        records = [replace(record, seconds=0.0) for record in read_records(run / "records.csv")]
-        summary = json.loads((run / "summary.json").read_text())
+        records = [replace(record, seconds=0.0) for record in Run(run).evaluated().records]
+        summary = json.loads((run / "results" / "summary.json").read_text())
         rows = [{**row, "seconds": 0} for row in summary.pop("rows")]
-        summary.pop("wall_seconds")
-        return records, rows, summary, {p.name: p.read_bytes() for p in (run / "overlays").iterdir()}
+        del summary["wall_seconds"], summary["sha256"]
+        return records, rows, summary, {p.name: p.read_bytes() for p in (run / "results" / "overlays").iterdir()}
 
     first = results()
     evaluate_run(run, config)
@@ -163,9 +162,10 @@ def test_a_second_evaluation_gives_the_same_numbers_and_pictures(evaluated):
 
 def test_overlays_are_pictures_of_this_evaluation_alone(evaluated):
     run, config = evaluated
-    pictures = sorted((run / "overlays").glob("*.png"))
+    pictures = sorted((run / "results" / "overlays").glob("*.png"))
     assert len(pictures) == config.machine.save_overlays
-    assert {path.name for path in (run / "overlays").iterdir()} == {*(path.name for path in pictures), INDEX}
+    found = {path.name for path in (run / "results" / "overlays").iterdir()}
+    assert found == {*(path.name for path in pictures), "overlays.json"}
     for path in pictures:
         assert path.name.startswith(("disc-seed", "ring-seed")), "novel classes of group 1 only"
         with Image.open(path) as picture:
@@ -178,10 +178,10 @@ def test_the_index_of_the_overlays_says_what_was_drawn_with_the_scores_of_the_re
     run, _ = evaluated
     scores = {
         (r.seed, r.category, r.video, r.object_id, r.expression): 50 * (r.J + r.F)
-        for r in read_records(run / "records.csv")
+        for r in Run(run).evaluated().records
         if (r.method, r.shots, r.control, r.scoring) == ("cma", 1, None, "paper")
     }
-    drawn = read_index(run / "overlays")
+    drawn = Run(run).evaluated().drawn
     assert [query.choice for query in drawn] == ["median", "worst"]
     for query in drawn:
         found = scores[query.seed, query.category, query.video, query.object_id, query.expression]
@@ -195,7 +195,7 @@ def test_the_index_of_the_overlays_says_what_was_drawn_with_the_scores_of_the_re
 
 def test_the_summary_says_which_config_and_which_benchmark_it_belongs_to(evaluated):
     run, config = evaluated
-    summary = json.loads((run / "summary.json").read_text())
+    summary = json.loads((run / "results" / "summary.json").read_text())
     assert summary["config"] == plain(config)
     assert summary["benchmark_content"] == open_catalog(config).content_hash()
 
@@ -204,7 +204,7 @@ def test_tensorboard_has_every_row_of_the_last_evaluation_at_the_step_of_its_che
     run, _ = evaluated
     events = EventAccumulator(str(run / "tb" / "evaluation"))
     events.Reload()
-    rows = json.loads((run / "summary.json").read_text())["rows"]
+    rows = json.loads((run / "results" / "summary.json").read_text())["rows"]
     for row in rows:
         control = f"/{row['control']}" if row["control"] else ""
         tag = f"evaluation/{row['scoring']}/{row['method']}/{row['shots']}-shot{control}/JF"
@@ -217,7 +217,7 @@ def test_tensorboard_has_every_row_of_the_last_evaluation_at_the_step_of_its_che
 def test_a_run_without_checkpoint_is_refused(experiment, tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         evaluate_run(tmp_path, load_tiny(experiment))
-    assert not (tmp_path / "summary.json").exists()
+    assert list(tmp_path.iterdir()) == [experiment]
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_any_choice_of_rows_can_be_evaluated(experiment, evaluated, tmp_path, ov
     config = load_tiny(experiment, *TWO_SEEDS, *overrides)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "checkpoints").symlink_to(evaluated[0] / "checkpoints")
-    summary = json.loads(evaluate_run(tmp_path / "run", config).read_text())
+    summary = evaluate_run(tmp_path / "run", config).summary
     rows = len(config.methods) * len(config.evaluate.shots)
     rows += len(config.evaluate.controls) * len(config.evaluate.control_shots)
-    assert len(summary["rows"]) == 2 * rows
+    assert len(summary.rows) == 2 * rows
 
 
 # --------------------------------------------------------------------------- what a model is shown
@@ -246,7 +246,7 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     config = evaluated[1]
     catalog = open_catalog(config)
     answered = {}
-    for record in read_records(evaluated[0] / "records.csv"):
+    for record in Run(evaluated[0]).evaluated().records:
         answered.setdefault((record.seed, record.category), set()).add(record.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
     for task in open_evaluation_set(config).tasks:

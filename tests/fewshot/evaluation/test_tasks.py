@@ -16,17 +16,16 @@ from episodes.errors import ConfigError, LayoutError, SamplingError
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.readers import read_benchmark
 from episodes.sampling import manifest, manifest_hash
-from episodes.task_file import read_task_file, read_tasks, task_file_text
+from episodes.task_file import read_tasks, task_file_text
 from fewshot.cli import main
 from fewshot.config.experiment import ExperimentConfig, load_config, to_yaml
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.results.records import Record, read_records
-from fewshot.results.run_report import results_table, write_report
-from fewshot.results.summary import read_summary
+from fewshot.results.records import Record
+from fewshot.results.tables import results_table
 from fewshot.runs.build import open_catalog
 from fewshot.runs.checkpoint import latest
-from fewshot.runs.run_folder import is_evaluated, mark_evaluated
+from fewshot.runs.run import Run
 from fewshot.training.trainer import train
 from tests.tiny_benchmark import write_tiny_benchmark
 from tests.tiny_runs import TinySet, load_tiny, write_experiment
@@ -73,7 +72,7 @@ def evaluated(trained: Path, folder: Path, config: ExperimentConfig) -> Path:
 
 
 def without_times(folder: Path) -> list[Record]:
-    return [replace(record, seconds=0.0) for record in read_records(folder / "records.csv")]
+    return [replace(record, seconds=0.0) for record in Run(folder).evaluated().records]
 
 
 def transfer(root: Path, seen: str = "skip") -> str:
@@ -108,16 +107,17 @@ def test_results_may_go_to_a_folder_of_their_own(
     run, out = tmp_path / "run", tmp_path / "results"
     shutil.copytree(trained, run)
     (run / "config.yaml").write_text(to_yaml(config))
-    (run / "tasks.json").write_text(task_file_text(open_evaluation_set(config).tasks, "tiny"))
+    (run / "results").mkdir()
+    Run(run).results.tasks.write_text(task_file_text(open_evaluation_set(config).tasks, "tiny"))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
     assert main(["evaluate", str(run), "evaluate.seeds=[4]", "--out", str(out)]) == 0
 
     warnings = capsys.readouterr().err
-    assert f"other support clips or queries than in {run / 'tasks.json'}" in warnings
+    assert f"other support clips or queries than in {Run(run).results.tasks}" in warnings
     assert "its training is unfinished, step 1 of 2" in warnings
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert {record.seed for record in read_records(out / "records.csv")} == {4}
+    assert {record.seed for record in Run(out).evaluated().records} == {4}
     assert load_config(out / "config.yaml").evaluate.seeds == (4,)
     assert latest(out) is not None, "it shows the training, so that it can be evaluated as a run is"
     assert main(["evaluate", str(out), "--out", str(run)]) == 2
@@ -133,18 +133,19 @@ def test_an_evaluation_leaves_its_tasks_and_they_evaluate_to_the_same_scores(
     config = load_tiny(experiment, *ONE_ROW, "evaluate.seeds=[3,5]", "evaluate.max_queries_per_class=2")
     first = evaluated(trained, tmp_path / "first", config)
     catalog = open_catalog(config)
-    tasks = read_tasks(first / "tasks.json", catalog)
+    tasks = read_tasks(Run(first).results.tasks, catalog)
     assert tasks == open_evaluation_set(config).tasks
     assert {task.seed for task in tasks} == {3, 5}
-    summary = read_summary(first / "summary.json")
-    assert summary.facts["manifest"] == read_task_file(first / "tasks.json").manifest == manifest_hash(manifest(tasks))
+    summary = Run(first).evaluated().summary
+    assert summary.facts["manifest"] == Run(first).evaluated().tasks.manifest == manifest_hash(manifest(tasks))
     assert summary.facts["benchmark"] == catalog.name
 
-    repeated = load_tiny(experiment, *ONE_ROW, f"evaluate.tasks={first / 'tasks.json'}", "evaluate.support_frames=1")
+    of_file = f"evaluate.tasks={Run(first).results.tasks}"
+    repeated = load_tiny(experiment, *ONE_ROW, of_file, "evaluate.support_frames=1")
     second = evaluated(trained, tmp_path / "second", repeated)
 
     assert without_times(second) == without_times(first)
-    assert (second / "tasks.json").read_bytes() == (first / "tasks.json").read_bytes()
+    assert Run(second).results.tasks.read_bytes() == Run(first).results.tasks.read_bytes()
 
 
 def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
@@ -159,7 +160,7 @@ def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
 
     folder = evaluated(trained, tmp_path / "run", load_tiny(experiment, f"evaluate.tasks={tmp_path / 'mine.json'}"))
 
-    found = read_records(folder / "records.csv")
+    found = Run(folder).evaluated().records
     assert {(r.category, r.seed, r.video, r.expression) for r in found} == {
         (task.category, 9, query.video, query.expression_id) for query in task.queries[:2]
     }
@@ -185,15 +186,23 @@ def test_tasks_of_classes_that_were_trained_on_are_refused(experiment: Path, tmp
         open_evaluation_set(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'tasks.json'}"))
 
 
-def test_an_evaluation_does_not_count_for_other_tasks_at_the_same_path(experiment: Path, tmp_path: Path) -> None:
-    path = tmp_path / "tasks.json"
-    config = load_tiny(experiment, f"evaluate.tasks={path}")
-    (tmp_path / "summary.json").write_text("{}")
-    path.write_text("one")
-    mark_evaluated(tmp_path, config, "step-00000001")
-    assert is_evaluated(tmp_path, config, "step-00000001")
-    path.write_text("another")
-    assert not is_evaluated(tmp_path, config, "step-00000001")
+def test_an_evaluation_counts_only_for_its_config_checkpoint_and_tasks(
+    trained: Path, experiment: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.json"
+    drawn = load_tiny(experiment, *ONE_ROW)
+    path.write_text(task_file_text(open_evaluation_set(drawn).tasks[:1], "tiny"))
+    config = load_tiny(experiment, *ONE_ROW, f"evaluate.tasks={path}")
+    run = Run(tmp_path / "run")
+    assert not run.is_evaluated(config, Path("step-00000001")), "there are no results"
+
+    evaluated(trained, run.folder, config)
+
+    assert run.is_evaluated(config, Path("step-00000001"))
+    assert not run.is_evaluated(config, Path("step-00000002"))
+    assert not run.is_evaluated(drawn, Path("step-00000001"))
+    path.write_text(task_file_text(open_evaluation_set(drawn).tasks[1:2], "tiny"))
+    assert not run.is_evaluated(config, Path("step-00000001")), "other tasks lie at the same path"
 
 
 # --------------------------------------------------------------------------- transfer
@@ -300,22 +309,22 @@ def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
 
     run = evaluated(trained, tmp_path / "run", config)
 
-    records = read_records(run / "records.csv")
+    records = Run(run).evaluated().records
     assert {record.group for record in records} == {config.data.group}
     assert {record.category for record in records} == set(UNSEEN)
     assert {record.control for record in records} == {None, *config.evaluate.controls}
     assert {record.scoring for record in records} == {"paper", "davis"}
     assert {record.frames for record in records} == {3}
-    pictures = list((run / "overlays").glob("*.png"))
+    pictures = list((run / "results" / "overlays").glob("*.png"))
     assert len(pictures) == config.machine.save_overlays
     for path in pictures:
         Image.open(path).verify()
     frames = 16 * 3  # four pairs of classes, four videos of each, three frames
     assert len(list((tmp_path / "features").rglob("*.safetensors"))) == (frames if cache else 0)
-    facts = read_summary(run / "summary.json").facts
+    facts = Run(run).evaluated().summary.facts
     assert facts["transfer"]["seen_in_training"] == SEEN
-    assert f"transfer to {other_root}, paper scoring" in results_table(run)
-    assert f"## Transfer to {other_root}" in write_report(run).read_text()
+    assert f"transfer to {other_root}, paper scoring" in results_table(Run(run).evaluated().summary)
+    assert f"## Transfer to {other_root}" in (run / "results" / "report.md").read_text()
 
 
 def test_kept_classes_are_named_as_seen_in_the_table(
@@ -323,4 +332,4 @@ def test_kept_classes_are_named_as_seen_in_the_table(
 ) -> None:
     config = load_tiny(experiment, transfer(other_root, "keep"), *ONE_ROW, "evaluate.max_queries_per_class=1")
     run = evaluated(trained, tmp_path / "run", config)
-    assert f"seen in training: {', '.join(SEEN)}" in results_table(run)
+    assert f"seen in training: {', '.join(SEEN)}" in results_table(Run(run).evaluated().summary)

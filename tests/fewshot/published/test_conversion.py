@@ -190,7 +190,7 @@ def test_a_published_checkpoint_is_evaluated_as_it_is_and_trained_from(converted
     assert latest(run).name == "step-00000000"
     assert read_state(latest(run))["step"] == 0
     assert_same_bits(read_weights(latest(run)), load_file(converted / "head.safetensors"))
-    assert (run / "summary.json").is_file()
+    assert (run / "results" / "summary.json").is_file()
     assert call("run", experiment) == 0, "a run that has its step 0 is taken up"
     assert call("evaluate", run) == 0
 

@@ -1,13 +1,14 @@
 """Which queries are drawn, and the index of the pictures."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from episodes.errors import UserError
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.types import ClipRef
-from fewshot.results.gallery import DrawnQuery, pick_queries, read_index, write_index
+from fewshot.results.gallery import DrawnQuery, index_text, parse_index, pick_queries
 from fewshot.results.records import Item, Record
 
 TASKS = [
@@ -15,7 +16,7 @@ TASKS = [
     for seed in (0, 1)
     for name in ("anchor", "crown")
 ]
-DRAWN = DrawnQuery("a.png", "best", "cma", 1, 0, "anchor", "anchor1", "1", "0", "the sentence", 80.0, 90.0)
+DRAWN = DrawnQuery(Path("a.png"), "best", "cma", 1, 0, "anchor", "anchor1", "1", "0", "the sentence", 80.0, 90.0)
 
 
 def records(scores):
@@ -61,24 +62,21 @@ def test_without_records_the_tasks_are_drawn_in_order():
 
 def test_the_index_comes_back_as_it_was_written(tmp_path):
     (tmp_path / "a.png").touch()
-    write_index(tmp_path, [DRAWN])
+    drawn = [replace(DRAWN, picture=tmp_path / "a.png")]
 
-    assert read_index(tmp_path) == [DRAWN]
-    assert read_index(tmp_path / "absent") == []
+    assert parse_index(index_text(drawn), tmp_path / "index.json") == drawn
 
 
-@pytest.mark.parametrize("text", ["{", '[{"picture": "a.png"}]', "[3]"])
+@pytest.mark.parametrize("text", ["{", '[{"picture": "a.png"}]', "[3]", index_text([DRAWN]).replace('"a.png"', "3")])
 def test_a_damaged_index_is_named(tmp_path, text):
-    (tmp_path / "overlays.json").write_text(text)
-
-    with pytest.raises(UserError, match=r"overlays\.json is no index"):
-        read_index(tmp_path)
+    with pytest.raises(UserError, match=r"index\.json is damaged"):
+        parse_index(text, tmp_path / "index.json")
 
 
-def test_an_index_leads_out_of_its_folder_nowhere(tmp_path):
+def test_an_index_names_only_pictures_beside_it(tmp_path):
     (tmp_path / "overlays").mkdir()
     (tmp_path / "secret.png").touch()
-    write_index(tmp_path / "overlays", [replace(DRAWN, picture="../secret.png")])
+    text = index_text([DRAWN]).replace("a.png", "../secret.png")
 
-    with pytest.raises(UserError, match=r"'\.\./secret\.png', which is no picture of its folder"):
-        read_index(tmp_path / "overlays")
+    with pytest.raises(UserError, match=r"'\.\./secret\.png', which is not a picture in its folder"):
+        parse_index(text, tmp_path / "overlays" / "index.json")

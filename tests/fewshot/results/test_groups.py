@@ -8,30 +8,33 @@ import pytest
 
 from episodes.errors import UserError
 from fewshot.cli import main
-from fewshot.results.evaluated import read_evaluated
-from fewshot.results.groups import groups_table, read_groups
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.groups import by_group, groups_table
 from fewshot.results.tables import markdown_table, text_table
+from fewshot.runs.run import Run
 from tests.written_runs import write_run
 
 LEVELS = {1: 0.2, 2: 0.4, 3: 0.6, 4: 0.5}
 
 
-def write_groups(folder: Path, groups: tuple[int, ...] = (1, 2, 3, 4), *overrides: str) -> list[Path]:
+def write_groups(folder: Path, groups: tuple[int, ...] = (1, 2, 3, 4), *overrides: str) -> list[EvaluatedRun]:
     """A run for each group, as many videos in it as its number says: groups count equally all the same."""
     return [
-        write_run(
-            folder / f"g{group}",
-            lambda c, v, s, level=LEVELS[group]: level + 0.02 * v,  # type: ignore[misc]
-            overrides=[f"data.group={group}", *overrides],
-            videos=group + 1,
-        )
+        Run(
+            write_run(
+                folder / f"g{group}",
+                lambda c, v, s, level=LEVELS[group]: level + 0.02 * v,  # type: ignore[misc]
+                overrides=[f"data.group={group}", *overrides],
+                videos=group + 1,
+            )
+        ).evaluated()
         for group in groups
     ]
 
 
 def test_a_row_is_the_mean_of_the_groups_means(tmp_path: Path) -> None:
     runs = write_groups(tmp_path)
-    means = [next(r.JF for r in read_evaluated(run).summary.rows if r.method == "cma") for run in runs]
+    means = [next(r.JF for r in run.summary.rows if r.method == "cma") for run in runs]
     table = groups_table(runs, markdown_table, resamples=200)
     row = next(line for line in table.splitlines() if line.startswith("| cma | 1 |"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -65,12 +68,13 @@ def test_groups_may_have_task_files_of_their_own(tmp_path: Path) -> None:
         *write_groups(tmp_path / "x", (1,), "evaluate.tasks=g1.json"),
         *write_groups(tmp_path / "y", (2,), "evaluate.tasks=g2.json"),
     ]
-    assert list(read_groups(runs)) == [1, 2]
+    assert list(by_group(runs)) == [1, 2]
 
 
 def test_a_row_that_one_run_lacks_is_named(tmp_path: Path) -> None:
     runs = write_groups(tmp_path, (1, 2))
-    runs.append(write_run(tmp_path / "few", lambda *_: 0.5, overrides=["data.group=3"], methods=("cma",)))
+    few = write_run(tmp_path / "few", lambda *_: 0.5, overrides=["data.group=3"], methods=("cma",))
+    runs.append(Run(few).evaluated())
     table = groups_table(runs, text_table, resamples=20)
     assert "Left out, since not every run holds it: prototype 1-shot, prototype 5-shot." in table
     assert not any(line.startswith("prototype") for line in table.splitlines())
@@ -102,9 +106,9 @@ def test_runs_of_other_experiments_are_refused_with_the_keys_that_differ(tmp_pat
 
 
 def test_the_command_prints_text_and_writes_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [str(run) for run in write_groups(tmp_path, (1, 2))]
+    runs = [str(run.folder) for run in write_groups(tmp_path, (1, 2))]
     assert main(["groups", *runs, "--out", str(tmp_path / "tables" / "groups.md")]) == 0
     assert "Mean over groups 1, 2" in capsys.readouterr().out
     assert "| cma | 1 | - |" in (tmp_path / "tables" / "groups.md").read_text()
     assert main(["groups", runs[0], runs[0]]) == 2
-    assert "both of group 1" in capsys.readouterr().err
+    assert "is named twice" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Records survive records.csv bit by bit, and what cannot be a record is refused."""
+"""Records survive their lines of CSV bit by bit, and what cannot be a record is refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from episodes.errors import UserError
-from fewshot.results.records import Item, Record, read_records, write_records
+from fewshot.results.records import Item, Record, parse_records, records_text
 
+FILE = Path("records.csv")
 ITEM = Item(group=1, seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
 
 
@@ -29,18 +30,15 @@ def test_a_record_adds_up_the_frames_of_its_clip() -> None:
     assert record.item == ITEM
 
 
-def test_records_read_back_equal_bit_by_bit_and_in_order(tmp_path: Path) -> None:
-    records = [_record(), _record("support_none"), replace(_record(), seed=1, video="späte Übung")]
+def test_records_read_back_equal_bit_by_bit_and_in_order() -> None:
+    names = [replace(_record(), seed=1, video="späte Übung"), replace(_record(), seed=2, video="two\nlines\r")]
+    records = [_record(), _record("support_none"), *names]
 
-    write_records(tmp_path / "records.csv", records)
-
-    assert read_records(tmp_path / "records.csv") == records
+    assert parse_records(records_text(records), FILE) == records
 
 
-def test_the_file_names_seed_class_video_and_expression_for_people(tmp_path: Path) -> None:
-    write_records(tmp_path / "records.csv", [_record()])
-
-    head = (tmp_path / "records.csv").read_text().splitlines()[0].split(",")
+def test_the_file_names_seed_class_video_and_expression_for_people() -> None:
+    head = records_text([_record()]).splitlines()[0].split(",")
 
     assert {"method", "shots", "control", "scoring", "seed", "class", "video", "expression", "J", "F"} <= set(head)
 
@@ -66,27 +64,15 @@ def test_scores_of_unequal_length_are_refused() -> None:
         Record.of_clip(ITEM, np.ones(3), np.ones(2), method="cma", shots=1, control=None, scoring="paper", seconds=0)
 
 
-def test_a_damaged_file_is_named_with_line_and_value(tmp_path: Path) -> None:
-    path = tmp_path / "records.csv"
-    write_records(path, [_record(), _record("support_none")])
-    path.write_text(path.read_text().replace("support_none", "support_nine"))
+def test_a_damaged_line_is_named_with_its_value() -> None:
+    text = records_text([_record(), _record("support_none")]).replace("support_none", "support_nine")
 
     with pytest.raises(UserError, match=r"records\.csv, line 3: .*support_nine.*evaluate the run again"):
-        read_records(path)
+        parse_records(text, FILE)
 
 
-def test_a_file_that_was_cut_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "records.csv"
-    write_records(path, [_record()])
-    path.write_text(path.read_text()[:-40])
-
+def test_a_text_that_was_cut_and_absent_columns_are_named() -> None:
     with pytest.raises(UserError, match="line 2"):
-        read_records(path)
-
-
-def test_an_absent_file_and_absent_columns_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no records at .*records\.csv"):
-        read_records(tmp_path / "records.csv")
-    (tmp_path / "records.csv").write_text("method,shots\n")
+        parse_records(records_text([_record()])[:-40], FILE)
     with pytest.raises(UserError, match="lacks the columns control, scoring"):
-        read_records(tmp_path / "records.csv")
+        parse_records("method,shots\n", FILE)

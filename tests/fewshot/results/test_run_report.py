@@ -1,19 +1,24 @@
 """Report and results table of a small run folder, written by the same functions as a real one."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from episodes.errors import UserError
+from episodes.evaluation_tasks import EvaluationTask
+from episodes.sampling import manifest, manifest_hash
+from episodes.task_file import task_file_text
+from episodes.types import ClipRef
+from fewshot.results.gallery import DrawnQuery
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
-from fewshot.results.records import Item, Record, write_records
-from fewshot.results.run_report import results_table, write_report
-from fewshot.results.summary import read_summary, summarise, write_summary
+from fewshot.results.records import Item, Record
+from fewshot.results.run_report import report_text
+from fewshot.results.summary import summarise
+from fewshot.results.tables import results_table
+from fewshot.runs.run import Run
 
-MANIFEST = "9f" * 32
 LEVELS = {  # method, shots, control -> mean J
     ("prototype", 1, None): 0.17,
     ("prototype", 5, None): 0.21,
@@ -26,6 +31,11 @@ LEVELS = {  # method, shots, control -> mean J
     ("cma", 1, "text_wrong_object"): 0.24,
 }
 CLASSES = ("umbrella", "anchor", "snowman", "crown")
+TASKS = [
+    EvaluationTask(name, seed, (ClipRef("a", "1", "0", ("f",)),), (ClipRef(f"{name}-0", "1", "0", ("f",)),))
+    for name in CLASSES
+    for seed in range(3)
+]
 
 
 def _records() -> list[Record]:
@@ -52,52 +62,58 @@ def _clip(frames: int, text: str, offset: int) -> ClipPicture:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "demo"
-    folder.mkdir()
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("runs") / "demo")
+    run.folder.mkdir()
     records = _records()
-    write_records(folder / "records.csv", records)
-    write_summary(folder / "summary.json", summarise(records, resamples=200, manifest=MANIFEST, training_seconds=312.5))
-    (folder / "config.yaml").write_text("name: demo-of-tests\nseed: 0\ndata:\n  short_side: 96\n")
-    starts = [{"step": 0}, {"step": 40, "versions": {"torch": "2.14"}}]
-    (folder / "meta.json").write_text(json.dumps({"starts": starts}))
+    config = {"name": "demo-of-tests", "seed": 0, "data": {"group": 1, "short_side": 96}, "evaluate": {"label": "cma"}}
+    for step in (0, 40):
+        run.add_start(seed=0, step=step)
     rng = np.random.default_rng(1)
-    with (folder / "metrics.jsonl").open("w") as stream:
+    with run.log(step=0, main=True) as log:
         for step in range(0, 1000, 10):
-            loss = 4 * np.exp(-step / 300) + 0.8 + 0.3 * rng.random()
-            stream.write(json.dumps({"step": step, "kind": "train", "loss": loss, "seconds": step / 9}) + "\n")
+            log.scalars(
+                step, "train", {"loss": 4 * np.exp(-step / 300) + 0.8 + 0.3 * rng.random(), "seconds": step / 9}
+            )
             if step % 200 == 0:
-                score = {"J": 60 - 50 * np.exp(-step / 250), "F": 63 - 50 * np.exp(-step / 250)}
-                stream.write(json.dumps({"step": step, "kind": "validation", **score}) + "\n")
+                log.scalars(
+                    step, "validation", {"J": 60 - 50 * np.exp(-step / 250), "F": 63 - 50 * np.exp(-step / 250)}
+                )
     query = _clip(8, "the blue disk that moves to the right", 30)
     support = [_clip(5, "a disk", 20), _clip(5, "the disk on a noisy ground, blue & round", 50)]
     page = draw_overlay(support, query, np.roll(query.masks, 5, axis=2), title="cma 2-shot, umbrella", scores=[0.6] * 8)
-    write_overlay(folder / "overlays" / "umbrella-0.png", page)
-    return folder
+    with run.new_results() as results:
+        picture = results.overlays / "umbrella-0.png"
+        write_overlay(picture, page)
+        shown = DrawnQuery(picture, "best", "cma", 1, 0, "umbrella", "umbrella-0", "1", "0", query.text, 60.0, 65.0)
+        summary = summarise(records, resamples=200, config=config, training_seconds=312.5)
+        results.write(summary, records, task_file_text(TASKS, "x"), None, [shown])
+        results.write_report(run.evaluated(results=results))
+    return run
 
 
 @pytest.fixture(scope="module")
-def report(folder: Path) -> str:
-    return write_report(folder).read_text(encoding="utf-8")
+def report(run: Run) -> str:
+    return (run.folder / "results" / "report.md").read_text(encoding="utf-8")
 
 
-def test_the_report_holds_every_number_of_the_main_table(folder: Path, report: str) -> None:
-    for row in read_summary(folder / "summary.json").rows:
+def test_the_report_holds_every_number_of_the_main_table(run: Run, report: str) -> None:
+    for row in run.evaluated().summary.rows:
         if row.control is None or row.scoring == "paper":
             control = "" if row.control is None else f"{row.control} | "
             numbers = f"{row.J:.1f} | {row.F:.1f} | {row.JF:.1f} | [{row.JF_low:.1f}, {row.JF_high:.1f}]"
             assert f"| {row.method} | {row.shots} | {control}{numbers} |" in report
 
 
-def test_the_report_says_how_sure_it_is(report: str) -> None:
-    assert MANIFEST in report
+def test_the_report_says_how_sure_it_is_and_what_it_stands_on(report: str) -> None:
+    assert manifest_hash(manifest(TASKS)) in report
     assert "200 bootstrap resamples" in report
     assert "3 support seeds" in report
     assert "demo-of-tests" in report
     assert "312.5" in report
     assert "short side 96" in report
-    assert "2 starts" in report
-    assert "| versions torch | 2.14 |" in report
+    assert "| step | 40 |" in report
+    assert f"| versions.torch | {version('torch')} |" in report
 
 
 def test_the_report_names_every_class_control_and_seed(report: str) -> None:
@@ -105,11 +121,11 @@ def test_the_report_names_every_class_control_and_seed(report: str) -> None:
         assert word in report
 
 
-def test_every_file_that_the_report_links_exists(folder: Path, report: str) -> None:
+def test_every_file_that_the_report_links_exists(run: Run, report: str) -> None:
     links = [part.split(")")[0] for part in report.split("](")[1:]]
 
-    assert {"curve.png", "overlays/umbrella-0.png", "config.yaml", "metrics.jsonl"} <= set(links)
-    assert all((folder / link).is_file() for link in links)
+    assert set(links) == {"curve.png", "overlays/umbrella-0.png"}
+    assert all((run.folder / "results" / link).is_file() for link in links)
 
 
 def test_every_markdown_table_has_rows_of_one_length(report: str) -> None:
@@ -118,46 +134,26 @@ def test_every_markdown_table_has_rows_of_one_length(report: str) -> None:
             assert len({line.count("|") for line in block.splitlines()}) == 1, block
 
 
-def test_the_training_curve_is_a_picture(folder: Path, report: str) -> None:
-    with Image.open(folder / "curve.png") as picture:
+def test_the_training_curve_is_a_picture(run: Run) -> None:
+    with Image.open(run.folder / "results" / "curve.png") as picture:
         assert picture.width > 500
 
 
-def test_writing_a_report_twice_gives_the_same_text(folder: Path, report: str) -> None:
-    assert write_report(folder).read_text(encoding="utf-8") == report
+def test_equal_runs_give_equal_reports(run: Run, report: str) -> None:
+    results = run.folder / "results"
+    assert report_text(run.evaluated(), results, results / "curve.png") == report
 
 
-def test_a_report_needs_only_summary_and_records(folder: Path, tmp_path: Path) -> None:
-    for name in ("summary.json", "records.csv"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
+def test_a_report_needs_neither_training_nor_pictures(run: Run) -> None:
+    text = report_text(replace(run.evaluated(), start={}, series={}, drawn=()), run.folder, None)
 
-    text = write_report(tmp_path).read_text(encoding="utf-8")
-
-    for absence in ("config.yaml is absent", "metrics.jsonl is absent", "meta.json is absent", "None were drawn"):
+    for absence in ("No loss was logged", "no start of the training is known", "None were drawn"):
         assert absence in text
 
 
-def test_a_folder_without_results_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"summary\.json.*evaluate the run first"):
-        write_report(tmp_path)
-
-
-def test_broken_environment_notes_are_named(folder: Path, tmp_path: Path) -> None:
-    for name in ("summary.json", "records.csv"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    (tmp_path / "meta.json").write_text("{")
-
-    with pytest.raises(UserError, match=r"meta\.json is no JSON"):
-        write_report(tmp_path)
-
-
-def test_the_terminal_table_is_the_same_from_a_summary_and_from_its_folder(folder: Path) -> None:
-    assert results_table(folder) == results_table(read_summary(folder / "summary.json"))
-
-
-def test_the_terminal_table_shows_each_row_on_one_line_of_at_most_120_characters(folder: Path) -> None:
-    table, notes = results_table(folder).rsplit("\n\n", 1)
+def test_the_terminal_table_shows_each_row_on_one_line_of_at_most_120_characters(run: Run) -> None:
+    table, notes = results_table(run.evaluated().summary).rsplit("\n\n", 1)
 
     assert all(len(line) <= 120 for line in table.splitlines())
     assert sum(line.startswith(("cma", "prototype")) for line in table.splitlines()) == 2 * len(LEVELS)
-    assert MANIFEST in notes
+    assert "bootstrap" in notes

@@ -10,8 +10,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fewshot.runs import progress
-from fewshot.runs.log import RunLog, write_meta
 from fewshot.runs.progress import Progress, start_logging
+from fewshot.runs.run import Run
 
 
 def lines(run):
@@ -25,7 +25,7 @@ def board(run):
 
 
 def test_scalars_reach_metrics_and_tensorboard(tmp_path):
-    with RunLog(tmp_path) as runlog:
+    with Run(tmp_path).log(step=0, main=True) as runlog:
         runlog.scalars(1, "train", {"total": 2.5, "grad_norm": torch.tensor(0.5)})
         runlog.scalars(1, "validation", {"JF": 40.0})
     assert lines(tmp_path) == [
@@ -37,13 +37,13 @@ def test_scalars_reach_metrics_and_tensorboard(tmp_path):
 
 
 def test_a_line_is_in_the_file_at_once(tmp_path):
-    with RunLog(tmp_path) as runlog:
+    with Run(tmp_path).log(step=0, main=True) as runlog:
         runlog.scalars(1, "train", {"total": 1.0})
         assert len(lines(tmp_path)) == 1
 
 
 def test_images_and_hyperparameters_reach_one_tensorboard_run(tmp_path):
-    with RunLog(tmp_path) as runlog:
+    with Run(tmp_path).log(step=0, main=True) as runlog:
         runlog.image(3, "validation/episode", torch.zeros(3, 8, 16, dtype=torch.uint8))
         runlog.hyperparameters(
             {"train": {"steps": 3, "schedule": "cosine"}, "shots": [1, 5], "none": None}, {"JF": 40.0}
@@ -56,12 +56,12 @@ def test_images_and_hyperparameters_reach_one_tensorboard_run(tmp_path):
 
 
 def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
-    with RunLog(tmp_path) as runlog:
+    with Run(tmp_path).log(step=0, main=True) as runlog:
         for step in range(1, 8):
             runlog.scalars(step, "train", {"total": float(step)})
     with open(tmp_path / "metrics.jsonl", "a") as file:
         file.write('{"step": 8, "kind": "tra')  # killed while writing
-    with RunLog(tmp_path, step=5) as runlog:
+    with Run(tmp_path).log(step=5, main=True) as runlog:
         for step in range(6, 9):
             runlog.scalars(step, "train", {"total": -float(step)})
     assert [(row["step"], row["total"]) for row in lines(tmp_path)] == [
@@ -73,27 +73,18 @@ def test_a_resumed_run_forgets_what_came_after_its_checkpoint(tmp_path):
 
 def test_a_run_that_starts_over_forgets_everything(tmp_path):
     for value in (1.0, 2.0):
-        with RunLog(tmp_path) as runlog:
+        with Run(tmp_path).log(step=0, main=True) as runlog:
             runlog.scalars(1, "train", {"total": value})
     assert [row["total"] for row in lines(tmp_path)] == [2.0]
     assert [event.value for event in board(tmp_path).Scalars("train/total")] == [2.0]
 
 
 def test_other_processes_of_a_training_write_nothing(tmp_path):
-    with RunLog(tmp_path, main=False) as runlog:
+    with Run(tmp_path).log(step=0, main=False) as runlog:
         runlog.scalars(1, "train", {"total": 1.0})
         runlog.image(1, "picture", torch.zeros(3, 2, 2, dtype=torch.uint8))
         runlog.hyperparameters({"a": 1}, {"JF": 1.0})
     assert list(tmp_path.iterdir()) == []
-
-
-def test_each_start_is_noted_with_versions_and_seed(tmp_path):
-    write_meta(tmp_path, seed=3, step=0)
-    write_meta(tmp_path, seed=3, step=20)
-    starts = json.loads((tmp_path / "meta.json").read_text())["starts"]
-    assert [start["step"] for start in starts] == [0, 20]
-    assert starts[0]["seed"] == 3
-    assert starts[0]["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
 # --------------------------------------------------------------------------- progress

@@ -16,12 +16,11 @@ from torch import Tensor
 from episodes.errors import CheckpointError, ConfigError, UserError
 from fewshot.config.experiment import load_config
 from fewshot.evaluation.evaluate import evaluate_run
-from fewshot.results.adaptation_curve import CURVE, CurvePoint, read_curve, write_curve
-from fewshot.results.records import Record, read_records
-from fewshot.results.run_report import write_report
+from fewshot.results.adaptation_curve import CurvePoint, by_steps, curve_text, parse_curve
+from fewshot.results.records import Record
 from fewshot.runs.checkpoint import latest, load_checkpoint
 from fewshot.runs.initial_weights import read_initial_weights
-from fewshot.runs.run_folder import open_run
+from fewshot.runs.run import Run
 from fewshot.training.trainer import Trainer, train
 from tests.tiny_runs import TinySet, assert_same_bits, load_tiny, metrics, stored, write_experiment
 
@@ -54,7 +53,7 @@ def trained(tiny_set: TinySet, tmp_path_factory: pytest.TempPathFactory) -> Any:
     def run(name: str) -> Path:
         if not (folder / name).is_dir():
             config = load_tiny(file, *SHORT, *INNER, *LEARNERS[name])
-            open_run(config, folder / name)
+            Run(folder / name).open(config)
             train(config, folder / name)
         return folder / name
 
@@ -141,9 +140,9 @@ def test_a_run_cannot_go_on_with_other_meta_training_and_may_be_tested_otherwise
     run = trained("fomaml")
     for change in ("learner.order=2", "learner.train_steps=3", "learner.learning_rate=2e-2", "learner.scope=dense"):
         with pytest.raises(ConfigError, match=f"{change.split('=')[0]} was"):
-            open_run(load_config(run / "config.yaml", [change]), run)
+            Run(run).open(load_config(run / "config.yaml", [change]))
     before = (run / "config.yaml").read_text()
-    open_run(load_config(run / "config.yaml", ["learner.steps=7", "learner.early_stop=true"]), run)
+    Run(run).open(load_config(run / "config.yaml", ["learner.steps=7", "learner.early_stop=true"]))
     (run / "config.yaml").write_text(before)
 
 
@@ -151,14 +150,13 @@ def test_finetuning_belongs_to_the_test_of_a_run_that_was_trained_by_conditionin
     experiment: Path, tmp_path: Path
 ) -> None:
     train(load_tiny(experiment, "train.steps=1"), tmp_path / "run")
-    open_run(load_tiny(experiment, "train.steps=1"), tmp_path / "run2")
+    Run(tmp_path / "run2").open(load_tiny(experiment, "train.steps=1"))
     (tmp_path / "run" / "config.yaml").write_text((tmp_path / "run2" / "config.yaml").read_text())
 
-    open_run(
-        load_tiny(experiment, "train.steps=1", "learner.name=finetune", "learner.learning_rate=1"), tmp_path / "run"
-    )
+    run = Run(tmp_path / "run")
+    run.open(load_tiny(experiment, "train.steps=1", "learner.name=finetune", "learner.learning_rate=1"))
     with pytest.raises(ConfigError, match=r"learner\.name was 'conditioning' and is now 'maml'"):
-        open_run(load_tiny(experiment, "train.steps=1", "learner.name=maml"), tmp_path / "run")
+        run.open(load_tiny(experiment, "train.steps=1", "learner.name=maml"))
 
 
 # --------------------------------------------------------------------------- evaluation
@@ -171,10 +169,10 @@ def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the
         (*ROWS, "evaluate.curve_steps=[0,2,1]", "evaluate.shots=[2]"),
     )
 
-    evaluate_run(run, config)
+    evaluated = evaluate_run(run, config)
 
-    records = read_records(run / "records.csv")
-    curve = read_curve(run / CURVE, 1)
+    records = evaluated.records
+    curve = by_steps(evaluated.curve)
     assert list(curve) == [("cma+metasgd", 2, steps) for steps in (0, 1, 2)]
     for steps, method in ((0, "cma"), (2, "cma+metasgd")):
         wanted = [r for r in records if r.method == method]
@@ -182,13 +180,13 @@ def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the
         for point, record in zip(curve["cma+metasgd", 2, steps], wanted, strict=True):
             assert point.item._replace(object_id="") == record.item._replace(object_id="")
             assert (point.J_sum, point.F_sum) == pytest.approx((record.J_sum, record.F_sum), abs=1e-2)
-    report = write_report(run).read_text()
+    report = (run / "results" / "report.md").read_text()
     assert "| method | shots | 0 | 1 | 2 |" in report
     assert "| cma+metasgd | 2 |" in report
 
-    evaluate_run(run, load_config(run / "config.yaml", (*ROWS, "evaluate.methods=[prototype]")))
-    assert not (run / CURVE).exists()
-    assert "## Adaptation" not in write_report(run).read_text()
+    assert evaluate_run(run, load_config(run / "config.yaml", (*ROWS, "evaluate.methods=[prototype]"))).curve == ()
+    assert not (run / "results" / "adaptation_curve.csv").exists()
+    assert "## Adaptation" not in (run / "results" / "report.md").read_text()
 
 
 def test_the_rows_of_a_run_are_those_of_its_learner(experiment: Path) -> None:
@@ -204,14 +202,12 @@ def test_the_rows_of_a_run_are_those_of_its_learner(experiment: Path) -> None:
 def test_a_curve_comes_back_as_it_was_written(tmp_path: Path) -> None:
     record = Record("cma+maml", 1, None, "paper", 2, 0, "disc", "v", "", "3", 4, 1 / 3, 0.1 + 0.2, 0.0)
     points = [CurvePoint(0, record), CurvePoint(10, replace(record, J_sum=2.0))]
-    write_curve(tmp_path / CURVE, points)
+    text, path = curve_text(points), tmp_path / "curve.csv"
 
-    assert read_curve(tmp_path / CURVE, 2) == {("cma+maml", 1, p.steps): [p.record] for p in points}
-    with (tmp_path / CURVE).open() as stream:
-        assert set(next(csv.DictReader(stream))) >= {"method", "shots", "steps", "class", "J_sum", "F_sum"}
-    (tmp_path / CURVE).write_text((tmp_path / CURVE).read_text().replace(",disc,v,3,4,2.0,", ",disc,v,3,4,9.0,"))
-    with pytest.raises(UserError, match=rf"{CURVE}, line 3: .*J_sum"):
-        read_curve(tmp_path / CURVE, 2)
+    assert parse_curve(text, path, 2) == points
+    assert set(next(csv.DictReader(text.splitlines()))) >= {"method", "shots", "steps", "class", "J_sum", "F_sum"}
+    with pytest.raises(UserError, match=r"curve\.csv, line 3: .*J_sum"):
+        parse_curve(text.replace(",disc,v,3,4,2.0,", ",disc,v,3,4,9.0,"), path, 2)
 
 
 # --------------------------------------------------------------------------- values

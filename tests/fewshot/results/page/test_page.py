@@ -10,9 +10,8 @@ from episodes.errors import UserError
 from fewshot.cli import main
 from fewshot.results.page import pictures
 from fewshot.results.page.html import html_page
-from fewshot.results.page.report import build_page
-from fewshot.results.summary import read_summary
-from tests.synthetic_runs import CLASSES, write_run
+from fewshot.runs.run import Run
+from tests.synthetic_runs import CLASSES, page_over, write_run
 
 HOSTILE = '<script>alert("x")</script> & $x_$ {y}'
 
@@ -55,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def page(run: Path) -> str:
-    return html_page(build_page([run]))
+    return html_page(page_over([run]))
 
 
 def test_every_section_is_present_once_for_each_scoring(page: str) -> None:
@@ -97,8 +96,8 @@ def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
 
 
 def test_the_headline_table_has_the_numbers_of_the_summary(run: Path) -> None:
-    table = next(t for heading, t in build_page([run]).sections[1].tables() if heading.endswith("Methods and shots"))
-    rows = [r for r in read_summary(run / "summary.json").rows if (r.scoring, r.control) == ("paper", None)]
+    table = next(t for heading, t in page_over([run]).sections[1].tables() if heading.endswith("Methods and shots"))
+    rows = [r for r in Run(run).evaluated().summary.rows if (r.scoring, r.control) == ("paper", None)]
 
     for row, cells in zip(rows, table.body, strict=True):
         low_high = f"[{row.JF_low:.1f}, {row.JF_high:.1f}]"
@@ -107,7 +106,7 @@ def test_the_headline_table_has_the_numbers_of_the_summary(run: Path) -> None:
 
 
 def test_equal_runs_give_equal_pages(run: Path, page: str) -> None:
-    assert html_page(build_page([run])) == page
+    assert html_page(page_over([run])) == page
 
 
 def test_the_gallery_shows_best_median_and_worst_first_with_their_scores(page: str) -> None:
@@ -129,7 +128,7 @@ def test_names_and_sentences_are_text_wherever_they_stand(tmp_path: Path) -> Non
         for seed in (0, 1)
     ]
 
-    page = html_page(build_page(runs))
+    page = html_page(page_over(runs))
 
     assert "<script" not in page
     text = Reader(page).text
@@ -138,29 +137,29 @@ def test_names_and_sentences_are_text_wherever_they_stand(tmp_path: Path) -> Non
 
 
 def test_pictures_beyond_the_size_of_the_page_are_counted_not_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [source for source in Reader(html_page(build_page([run]))).sources if "webp" in source]
+    whole = [source for source in Reader(html_page(page_over([run]))).sources if "webp" in source]
     monkeypatch.setattr(pictures, "MOST_BYTES", len(whole[0]) + len(whole[1]))
 
-    found = Reader(html_page(build_page([run])))
+    found = Reader(html_page(page_over([run])))
 
     assert [source for source in found.sources if "webp" in source] == whole[:2]
     assert "2 picture(s) do not fit" in found.text
 
 
 def test_an_evaluation_without_pictures_says_so(tmp_path: Path) -> None:
-    page = html_page(build_page([write_run(tmp_path / "run", pictures=0)]))
+    page = html_page(page_over([write_run(tmp_path / "run", pictures=0)]))
 
     assert "No query of this run is shown" in page
 
 
 def test_a_damaged_index_of_pictures_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    (run / "overlays" / "0.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"0\.png is no picture"):
-        build_page([run])
-    (run / "overlays" / "0.png").unlink()
+    (run / "results" / "overlays" / "0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"0\.png is not a picture"):
+        page_over([run])
+    (run / "results" / "overlays" / "0.png").unlink()
     with pytest.raises(UserError, match=r"overlays\.json names '0\.png'"):
-        build_page([run])
+        page_over([run])
 
 
 def test_the_command_writes_all_three_files_and_names_them(run: Path, tmp_path: Path, capsys) -> None:

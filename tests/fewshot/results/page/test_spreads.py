@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from episodes.errors import UserError
+from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.page.adaptation import adaptation_curves
 from fewshot.results.page.content import Table
 from fewshot.results.page.experiments import group_runs, strata
-from fewshot.results.page.report import build_page
-from fewshot.results.page.runs import read_runs
 from fewshot.results.page.spreads import spread_blocks
-from tests.synthetic_runs import write_run
+from fewshot.results.records import Item, Record
+from fewshot.runs.run import evaluated_runs
+from tests.synthetic_runs import page_over, write_run
 
 
 def spreads(*folders: Path) -> tuple[str, Table]:
     """The text above the table (empty if there is none), and the table."""
-    (part,) = strata(group_runs(read_runs(folders)))
+    (part,) = strata(group_runs(evaluated_runs(folders)))
     *text, table = spread_blocks(part)
     return " ".join(text), table
 
@@ -67,7 +67,7 @@ def test_fewer_than_three_training_seeds_are_said_to_be_few(tmp_path: Path, trai
 def test_the_headline_is_the_mean_over_training_seeds(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / f"s{n}", seed=n, shift=shift, noise=0.0) for n, shift in enumerate((0.0, 0.03, 0.09))]
 
-    (headline, *_) = [table for heading, table in build_page(runs).sections[1].tables()]
+    (headline, *_) = [table for heading, table in page_over(runs).sections[1].tables()]
 
     row = next(row for row in headline.body if row[:2] == ("cma", "1"))
     assert row[2:6] == ("64.0", "64.0", "64.0", "[64.0, 64.0]")
@@ -76,46 +76,38 @@ def test_the_headline_is_the_mean_over_training_seeds(tmp_path: Path) -> None:
 
 # --------------------------------------------------------------------------- adaptation curve
 
-HEAD = "method,shots,steps,seed,class,video,expression,frames,J_sum,F_sum\n"
 
-
-def write_curve(run: Path, shift: float, steps: tuple[int, ...] = (0, 2, 10)) -> None:
-    lines = [
-        f"cma+finetune,1,{step},0,{name},v{video},0,4,{4 * (0.5 + 0.01 * step + shift)},{4 * (0.5 + shift)}\n"
+def curve(shift: float, steps: tuple[int, ...] = (0, 2, 10)) -> list[CurvePoint]:
+    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "frames": 4, "seconds": 0.0}
+    return [
+        CurvePoint(
+            step,
+            Record(
+                **how,  # type: ignore[arg-type]
+                **Item(1, 0, name, f"v{video}", "", "0")._asdict(),
+                J_sum=4 * (0.5 + 0.01 * step + shift),
+                F_sum=4 * (0.5 + shift),
+            ),
+        )
         for step in steps
         for name in ("anchor", "crown")
         for video in range(3)
     ]
-    (run / "adaptation_curve.csv").write_text(HEAD + "".join(lines))
 
 
 def test_an_adaptation_curve_is_the_mean_over_trainings_and_becomes_a_figure_and_a_table(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"s{n}", seed=n) for n in range(2)]
-    for run, shift in zip(runs, (0.0, 0.1), strict=True):
-        write_curve(run, shift)
+    runs = [write_run(tmp_path / f"s{n}", seed=n, curve=curve(shift)) for n, shift in enumerate((0.0, 0.1))]
 
-    (experiment,) = group_runs(read_runs(runs))
-    (curve,) = adaptation_curves(experiment, 1).values()
+    (experiment,) = group_runs(evaluated_runs(runs))
+    (points,) = adaptation_curves(experiment, 1).values()
 
-    assert [(point.x, round(point.JF, 6)) for point in curve] == [(0, 55.0), (2, 56.0), (10, 60.0)]
-    assert all(point.low - 1e-9 <= point.JF <= point.high + 1e-9 for point in curve)
-    headings = [part.title for part in build_page(runs).sections[1].parts]
+    assert [(point.x, round(point.JF, 6)) for point in points] == [(0, 55.0), (2, 56.0), (10, 60.0)]
+    assert all(point.low - 1e-9 <= point.JF <= point.high + 1e-9 for point in points)
+    headings = [part.title for part in page_over(runs).sections[1].parts]
     assert "J&F over adaptation steps" in headings
 
 
 def test_without_a_curve_there_is_no_section_of_it(tmp_path: Path) -> None:
-    headings = [part.title for part in build_page([write_run(tmp_path / "run")]).sections[1].parts]
+    headings = [part.title for part in page_over([write_run(tmp_path / "run")]).sections[1].parts]
 
     assert "J&F over adaptation steps" not in headings
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("method,shots\n", "lacks the columns steps"), (HEAD + "cma,1,two,0,a,v,0,4,1,1\n", r"line 2: .*'two'")],
-)
-def test_a_damaged_curve_is_named(tmp_path: Path, text: str, said: str) -> None:
-    run = write_run(tmp_path / "run")
-    (run / "adaptation_curve.csv").write_text(text)
-
-    with pytest.raises(UserError, match=rf"adaptation_curve\.csv.*{said}"):
-        build_page([run])

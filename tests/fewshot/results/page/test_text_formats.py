@@ -7,9 +7,8 @@ import pytest
 from fewshot.results.page.content import Page, Section, Table
 from fewshot.results.page.latex import latex_tables
 from fewshot.results.page.markdown import markdown_tables
-from fewshot.results.page.report import build_page
 from fewshot.results.tables import numeric_columns
-from tests.synthetic_runs import write_run
+from tests.synthetic_runs import page_over, write_run
 
 SPECIAL = '\\ { } $ & # _ % ^ ~ < > | "'
 
@@ -20,7 +19,7 @@ def page_of(*cells: str, head: str = "name") -> Page:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
-    return build_page([write_run(tmp_path_factory.mktemp("runs") / "demo")])
+    return page_over([write_run(tmp_path_factory.mktemp("runs") / "demo")])
 
 
 def test_both_formats_hold_every_table(page: Page) -> None:
