@@ -7,8 +7,8 @@ from fewshot.config.document import load_document
 from fewshot.config.experiment import load_config, to_yaml
 from tests.paths import ROOT
 
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 ABLATIONS = sorted((ROOT / "experiments" / "ablations").glob("*.yaml"))
+EXPERIMENTS = sorted({*(ROOT / "experiments").rglob("*.yaml")} - {*ABLATIONS})
 PARTS = sorted((ROOT / "configs").rglob("*.yaml"))
 
 

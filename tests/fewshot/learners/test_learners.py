@@ -301,7 +301,7 @@ def test_backward_leaves_the_scaled_gradient_and_adds_to_what_is_there(build: An
 
 
 def test_the_gradient_of_a_batch_is_the_mean_over_its_episodes() -> None:
-    network = small_network(mask={"head": "dense"}, loss={"refer": 0.0})  # `refer` is a mean over pixels of the class
+    network = small_network()
     data = episode(count=2)
     single = [
         Episode(data.specs[:1], data.support.select([2 * i, 2 * i + 1]), data.query.select([i])) for i in range(2)
@@ -310,7 +310,7 @@ def test_the_gradient_of_a_batch_is_the_mean_over_its_episodes() -> None:
     together, first, second = (total_gradient(network, part) for part in (data, *single))
 
     for name, gradient in together.items():
-        scale = float(gradient.abs().max()) + 1e-6
+        scale = float(gradient.abs().max()) + 1e-5  # the gradient of a key's bias is 0 but for rounding
         torch.testing.assert_close(gradient, (first[name] + second[name]) / 2, atol=1e-2 * scale, rtol=0.0)
 
 

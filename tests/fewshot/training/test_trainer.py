@@ -72,8 +72,8 @@ def test_the_frozen_trunk_does_not_change_by_a_bit_and_the_whole_head_does(exper
     head = head_of(trainer)
     trainer.run()
     assert_same_bits(trunk, trainer.network.trunk.state_dict())
-    still = [name for name, tensor in head.items() if tensor.equal(trainer.network.head.state_dict()[name])]
-    assert len(still) < 0.1 * len(head), f"parts that 4 steps left alone: {still}"
+    still = {name for name, tensor in head.items() if tensor.equal(trainer.network.head.state_dict()[name])}
+    assert still == {name for name, p in trainer.network.head.named_parameters() if not p.requires_grad}
     held = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
     assert not held & {id(p) for p in trainer.network.trunk.parameters()}
     assert held == {id(p) for p in trainer.network.head.parameters() if p.requires_grad}
@@ -269,9 +269,6 @@ def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     for alone, shared in zip(one, two, strict=True):
         assert alone.pop("kind") == shared.pop("kind")
-        for pooled in ("refer_bce", "word_bce"):
-            assert (pooled in alone) == (pooled in shared)
-            alone.pop(pooled, None), shared.pop(pooled, None)
         assert shared == pytest.approx(alone, rel=1e-3, abs=1e-5)
     first, second = stored(tmp_path / "one"), stored(tmp_path / "two")
     assert first.keys() == second.keys()
