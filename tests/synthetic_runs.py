@@ -12,7 +12,7 @@ from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
-from fewshot.config.document import dump
+from fewshot.config.yaml_text import dump
 from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay

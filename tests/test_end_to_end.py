@@ -8,11 +8,12 @@ import sys
 import time
 
 import pytest
-import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from fewshot.config.document import parse_document
 from fewshot.config.experiment import load_config
+from fewshot.config.yaml_text import dump
 from fewshot.runs.checkpoint import best, latest, read_state
 from fewshot.runs.run import Run
 from tests.paths import ROOT
@@ -147,7 +148,7 @@ def test_the_run_folder_holds_all_that_the_readme_promises(work):
 def test_the_resolved_config_is_an_experiment_that_gives_itself(work):
     stored_config = work[0] / "runs/demo/config.yaml"
     assert load_config(stored_config) == load_config(DEMO, overrides())
-    assert "extends" not in yaml.safe_load(stored_config.read_text())
+    assert "extends" not in parse_document(stored_config.read_text(), "config.yaml").values
 
 
 def test_tensorboard_shows_losses_rate_validation_and_pictures_without_gaps(work):
@@ -215,9 +216,9 @@ for number in range(tries):
 
 def test_a_training_killed_at_any_moment_ends_with_the_weights_of_one_that_was_not(experiment, tmp_path):
     seed = int.from_bytes(os.urandom(4))
-    document = yaml.safe_load(experiment.read_text())
-    document["train"].update(steps=12, validate_every=4)
-    experiment.write_text(yaml.safe_dump(document))
+    values = parse_document(experiment.read_text(), "tiny.yaml").values
+    values["train"].update(steps=12, validate_every=4)
+    experiment.write_text(dump(values))
     command = [sys.executable, "-c", KILLER, str(experiment), str(tmp_path), str(KILLS), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60 + 30 * KILLS, check=False)
     assert done.returncode == 0, f"seed {seed}: {done.stderr[-3000:]}"

@@ -13,9 +13,9 @@ from importlib.metadata import Distribution, PathDistribution, packages_distribu
 from pathlib import Path
 
 import pytest
-import yaml
 
 import fewshot
+from fewshot.config.document import load_document
 from fewshot.config.experiment import load_config, to_yaml
 from tests.paths import ROOT
 
@@ -93,7 +93,7 @@ def test_the_installed_program_finds_an_experiment_from_any_folder(site: Path, t
 
 def test_the_version_is_that_of_the_package_everywhere(site: Path) -> None:
     assert metadata(site).version == fewshot.__version__
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == fewshot.__version__
+    assert load_document(ROOT / "CITATION.cff").values["version"] == fewshot.__version__
 
 
 def test_every_import_of_the_packages_is_a_requirement(site: Path) -> None:

@@ -55,10 +55,10 @@ def test_no_global_random_generator_is_used(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
-def test_nothing_is_unpickled_and_no_network_module_reads_yaml(path):
+def test_nothing_is_unpickled_and_only_one_module_reads_yaml(path):
     names = imported(path)
     assert not names & {"pickle", "dill", "joblib", "marshal", "shelve"}
-    assert path.parts[0] != "models" or "yaml" not in names
+    assert path == Path("fewshot/config/yaml_text.py") or not {name for name in names if "yaml" in name.split(".")}
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             safe = {word.arg: ast.unparse(word.value) for word in node.keywords}.get("weights_only")

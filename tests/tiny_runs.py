@@ -9,8 +9,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fewshot.config.document import dump
 from fewshot.config.experiment import ExperimentConfig, load_config
+from fewshot.config.yaml_text import dump
 from fewshot.runs.checkpoint import latest
 
 # One value or more in each group of the GroupNorm at stride 64, where a picture of 64 pixels is one token.

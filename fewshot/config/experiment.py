@@ -17,12 +17,13 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from episodes.config import Section
 from episodes.errors import ConfigError
 from fewshot.config.data import DataConfig, EpisodesConfig
-from fewshot.config.document import Document, dump, load_document, merge, parse_override
+from fewshot.config.document import Document, load_document, merge, parse_override
 from fewshot.config.evaluation import EvaluateConfig
 from fewshot.config.learner import LearnerConfig, LearnerName
 from fewshot.config.machine import MachineConfig
 from fewshot.config.messages import explain
 from fewshot.config.training import TrainConfig
+from fewshot.config.yaml_text import dump
 from models.config import ModelConfig
 
 SectionT = TypeVar("SectionT", bound=BaseModel)

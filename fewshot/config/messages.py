@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from fewshot.config.document import Document, Key
+from fewshot.config.document import Document
+from fewshot.config.yaml_text import Key
 
 # Old keys, and what they are called now.
 MOVED = {

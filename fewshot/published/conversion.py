@@ -25,8 +25,8 @@ from torch import Tensor
 
 from episodes.errors import ConversionError
 from episodes.files import file_digest
-from fewshot.config.document import dump
 from fewshot.config.experiment import plain
+from fewshot.config.yaml_text import dump
 from fewshot.published.file import read_published
 from fewshot.published.layout import Conversion, from_published
 from fewshot.published.recognise import (

@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 
 from episodes.errors import ConfigError, UserError
-from fewshot.config.document import Document, dotted, dump, load_document, parse_document, parse_override
+from fewshot.config.document import Document, dotted, load_document, parse_document, parse_override
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
 from fewshot.config.messages import MOVED, key_paths
+from fewshot.config.yaml_text import dump
 from tests.paths import ROOT
 
 MINIMAL = "name: small\ndata: {root: somewhere}\n"
@@ -145,6 +145,7 @@ def test_early_stop_takes_one_frame_where_no_step_is_taken_on_a_single_clip(writ
         ("- a\n", ("a mapping",)),
         ("just words\n", ("a mapping",)),
         ("a: " + "[" * 500 + "]" * 500 + "\n", ("nested",)),
+        ("{" * 500 + "\n", ("nested",)),
         ("seed: " + "9" * 5000 + "\n", ("digits",)),
         ("a: \x00\n", ("not valid YAML",)),
     ],
@@ -311,7 +312,7 @@ def test_the_resolved_config_is_a_valid_experiment_and_reads_back_equal(write):
     assert again == config
     assert to_yaml(again) == to_yaml(config)
     assert config_hash(again) == config_hash(config)
-    assert yaml.safe_load(to_yaml(config)) == plain(config) == json.loads(json.dumps(plain(config)))
+    assert parse_document(to_yaml(config), "resolved").values == plain(config) == json.loads(json.dumps(plain(config)))
 
 
 def test_configs_that_differ_have_different_hashes(write):

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from episodes.errors import CheckpointError, ConversionError
 from fewshot import cli
-from fewshot.config.document import dump
 from fewshot.config.experiment import load_config
+from fewshot.config.yaml_text import dump
 from fewshot.published.conversion import convert
 from fewshot.published.file import read_published
 from fewshot.runs.build import build_network
