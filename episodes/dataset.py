@@ -18,10 +18,11 @@ from episodes.catalog import VideoCatalog
 from episodes.config import AugmentConfig
 from episodes.decode import decode_picture, read_mask
 from episodes.errors import ConfigError, ReadError
-from episodes.geometry import pad, padded_size, resize_frames, resize_ids, target_size, valid_area
+from episodes.geometry import resize_frames, resize_ids, target_size
+from episodes.padding import pad, padded_size, valid_area
 from episodes.sampling import SPLITS, EpisodeSampler
 from episodes.transforms import Augment, ClipChange
-from episodes.types import ClipBatch, ClipRef, Episode, Pyramid
+from episodes.types import ClipRef, Clips, Episode, Pyramid, Support, Truth
 
 Features = Callable[[list[Path]], Pyramid]
 AUGMENTATION = 301  # stream of random numbers
@@ -57,13 +58,13 @@ class EpisodeDataset(Dataset[Episode]):
 
     def __getitem__(self, index: int) -> Episode:
         spec = self.sampler[index]
-        clips = []
+        clips, truths = [], []
         for position, ref in enumerate((*spec.support, spec.query)):
             change = None
             if self.augment is not None:
                 rng = np.random.default_rng([spec.seed, SPLITS[spec.split], spec.index, AUGMENTATION, position])
                 change = self.augment.draw(rng, self.short_side)
-            clip = load_clip(
+            clip, truth = load_clip(
                 self.catalog,
                 ref,
                 spec.category,
@@ -74,7 +75,9 @@ class EpisodeDataset(Dataset[Episode]):
                 features=self.features,
             )
             clips.append(clip)
-        return Episode((spec,), support=join_clips(clips[:-1]), query=clips[-1])
+            truths.append(truth)
+        support = Support(join_clips(clips[:-1]), join_truths(truths[:-1]).masks)
+        return Episode((spec,), support, query=clips[-1], truth=truths[-1])
 
 
 def load_clip(
@@ -87,8 +90,8 @@ def load_clip(
     max_long_side: int | None = None,
     transform: ClipChange | None = None,
     features: Features | None = None,
-) -> ClipBatch:
-    """One clip (N = 1) at network size. ReadError names the file that is missing, damaged, or of another size.
+) -> tuple[Clips, Truth]:
+    """One annotated clip (N = 1) at network size. ReadError names a file that is missing, damaged, or of another size.
 
     Pictures are resized bilinearly, masks to the nearest pixel. With `features`, `frames` is None.
     """
@@ -115,15 +118,14 @@ def load_clip(
     class_masks = torch.zeros_like(plain, dtype=torch.bool)
     for record in video.objects_of(category):  # a few comparisons: ten times as fast as torch.isin
         class_masks |= plain == int(record.id)
-    return ClipBatch(
-        frames=frames,
-        masks=plain == int(ref.object_id),
-        class_masks=class_masks,
+    clips = Clips(
         valid=valid_area(size, padded).unsqueeze(0),
         times=torch.tensor([_times(video.frames, ref.frames)]),
-        texts=(text,),
+        sentences=(text,),
+        frames=frames,
         features=pyramid,
     )
+    return clips, Truth(plain == int(ref.object_id), class_masks)
 
 
 def load_masks(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
@@ -152,38 +154,38 @@ def rename(text: str, category: str, alias: str) -> str:
     return re.sub(pattern, replaced, text, flags=re.IGNORECASE)
 
 
-def join_clips(clips: list[ClipBatch]) -> ClipBatch:
+def join_clips(clips: list[Clips]) -> Clips:
     """One batch of all clips, padded to the largest of them. ValueError if they differ in their number of frames."""
     if len(clips) == 1:
         return clips[0]
-    lengths = sorted({clip.masks.shape[1] for clip in clips})
+    lengths = sorted({clip.times.shape[1] for clip in clips})
     if len(lengths) > 1:
         raise ValueError(f"clips of {lengths} frames cannot be one batch: load clips of different length one by one")
-    size = (max(clip.masks.shape[-2] for clip in clips), max(clip.masks.shape[-1] for clip in clips))
     pictures = [clip.frames for clip in clips if clip.frames is not None]
     pyramids = [clip.features for clip in clips if clip.features is not None]
     if len(pictures) not in (0, len(clips)) or len(pyramids) not in (0, len(clips)):
         raise ValueError("either all clips of a batch carry frames (features), or none does")
-
-    def joined(parts: list[Tensor], stride: int = 1) -> Tensor:
-        return torch.cat([pad(part, (size[0] // stride, size[1] // stride)) for part in parts])
-
-    return ClipBatch(
-        frames=joined(pictures) if pictures else None,
-        masks=joined([clip.masks for clip in clips]),
-        class_masks=joined([clip.class_masks for clip in clips]),
-        valid=joined([clip.valid for clip in clips]),
+    levels = ([getattr(pyramid, name) for pyramid in pyramids] for name in ("f4", "f8", "f16", "f32"))
+    return Clips(
+        valid=_joined([clip.valid for clip in clips]),
         times=torch.cat([clip.times for clip in clips]),
-        texts=tuple(text for clip in clips for text in clip.texts),
-        features=Pyramid(
-            f4=joined([pyramid.f4 for pyramid in pyramids], 4),
-            f8=joined([pyramid.f8 for pyramid in pyramids], 8),
-            f16=joined([pyramid.f16 for pyramid in pyramids], 16),
-            f32=joined([pyramid.f32 for pyramid in pyramids], 32),
-        )
-        if pyramids
-        else None,
+        sentences=tuple(sentence for clip in clips for sentence in clip.sentences),
+        frames=_joined(pictures) if pictures else None,
+        features=Pyramid(*map(_joined, levels)) if pyramids else None,
     )
+
+
+def join_truths(truths: list[Truth]) -> Truth:
+    """The masks of several clips as one batch, padded as `join_clips` pads the clips."""
+    of_class = [truth.class_masks for truth in truths if truth.class_masks is not None]
+    masks = _joined([truth.masks for truth in truths])
+    return Truth(masks, _joined(of_class) if len(of_class) == len(truths) else None)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """(n, ..., H, W) each -> one batch, padded to the largest of them."""
+    size = (max(part.shape[-2] for part in parts), max(part.shape[-1] for part in parts))
+    return parts[0] if len(parts) == 1 else torch.cat([pad(part, size) for part in parts])
 
 
 def collate(episodes: list[Episode]) -> Episode:
@@ -193,8 +195,12 @@ def collate(episodes: list[Episode]) -> Episode:
         raise ValueError(f"episodes of {shots} shots cannot be one batch")
     return Episode(
         specs=tuple(spec for episode in episodes for spec in episode.specs),
-        support=join_clips([episode.support for episode in episodes]),
+        support=Support(
+            join_clips([episode.support.clips for episode in episodes]),
+            _joined([episode.support.masks for episode in episodes]),
+        ),
         query=join_clips([episode.query for episode in episodes]),
+        truth=join_truths([episode.truth for episode in episodes]),
     )
 
 

@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 
 from episodes.errors import ReadError
-from episodes.geometry import pad, padded_size, resize_frames, target_size
+from episodes.geometry import resize_frames, target_size
+from episodes.padding import pad, padded_size
 
 # What Pillow raises for damaged files, by format and by kind of damage.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)

@@ -5,13 +5,10 @@ Shapes: T frames, H W picture size.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as vision
-
-PAD_MULTIPLE = 32  # the trunk's coarsest stride
 
 
 def target_size(height: int, width: int, short_side: int, max_long_side: int | None = None) -> tuple[int, int]:
@@ -20,11 +17,6 @@ def target_size(height: int, width: int, short_side: int, max_long_side: int | N
     if max_long_side is not None:
         scale = min(scale, max_long_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def padded_size(height: int, width: int, multiple: int = PAD_MULTIPLE) -> tuple[int, int]:
-    """(height, width) rounded up to multiples of `multiple` pixels."""
-    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
 def resize_frames(frames: Tensor, size: tuple[int, int]) -> tv_tensors.Video:
@@ -41,18 +33,3 @@ def resize_ids(ids: Tensor, size: tuple[int, int]) -> tv_tensors.Mask:
     if tuple(ids.shape[-2:]) != size:
         ids = functional.interpolate(ids.unsqueeze(1), size=size, mode="nearest-exact").squeeze(1)
     return tv_tensors.Mask(ids)
-
-
-def pad(tensor: Tensor, size: tuple[int, int]) -> Tensor:
-    """(..., H, W) -> (..., *size): zeros (False) to the right and at the bottom."""
-    height, width = tensor.shape[-2:]
-    if (height, width) == size:
-        return tensor
-    padded = tensor.new_zeros((*tensor.shape[:-2], *size))
-    padded[..., :height, :width] = tensor
-    return padded
-
-
-def valid_area(size: tuple[int, int], padded: tuple[int, int]) -> Tensor:
-    """(*padded) bool: True inside the picture of `size`, False in the padding."""
-    return pad(torch.ones(size, dtype=torch.bool), padded)

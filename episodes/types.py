@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from episodes.padding import GRID, is_tight, size_groups, trim, trimmed_size
 
 # --------------------------------------------------------------------------- what is on disk
 
@@ -75,74 +76,141 @@ class Pyramid:
     def map(self, function: Callable[[Tensor], Tensor]) -> Pyramid:
         return Pyramid(*(function(getattr(self, field.name)) for field in fields(self)))
 
+    def select(self, clips: list[int], size: tuple[int, int]) -> Pyramid:
+        """The features of the clips with these positions, cut to those of pictures of `size`."""
+        strides = (int(field.name[1:]) for field in fields(self))
+        return Pyramid(
+            *(trim(getattr(self, f"f{stride}")[clips], (size[0] // stride, size[1] // stride)) for stride in strides)
+        )
+
 
 @dataclass
-class ClipBatch:
-    """N clips of T frames of one size, each with one referred object.
+class Clips:
+    """N clips of T frames of one size, as a network may see them: no masks.
 
-    frames (N, T, 3, H, W) uint8 RGB, or None where `features` stands for them; masks (N, T, H, W) bool, the
-    referred object; class_masks (N, T, H, W) bool, every object of the episode's class; valid (N, H, W) bool,
-    False in padding; times (N, T) float, frame positions in the video in [0, 1]; texts, N sentences.
+    valid (N, H, W) bool, False in the padding (right and bottom); times (N, T) float, frame positions in the video in
+    [0, 1]; N sentences; frames (N, T, 3, H, W) uint8 RGB, or None where `features` stands for them.
     """
 
-    frames: Tensor | None
-    masks: Tensor
-    class_masks: Tensor
     valid: Tensor
     times: Tensor
-    texts: tuple[str, ...]
+    sentences: tuple[str, ...]
+    frames: Tensor | None = None
     features: Pyramid | None = None
 
     def __post_init__(self) -> None:
-        n, t, h, w = self.masks.shape
-        expected = {"class_masks": (n, t, h, w), "valid": (n, h, w), "times": (n, t)}
+        n, h, w = self.valid.shape
+        t = self.times.shape[-1]
+        expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {"times": (self.times, (n, t))}
         if self.frames is not None:
-            expected["frames"] = (n, t, 3, h, w)
-        for name, shape in expected.items():
-            found = tuple(getattr(self, name).shape)
-            if found != shape:
-                raise ValueError(f"ClipBatch.{name} has shape {found}, but masks {(n, t, h, w)} ask for {shape}")
-        if len(self.texts) != n:
-            raise ValueError(f"ClipBatch.texts has {len(self.texts)} sentences for {n} clips")
+            expected["frames"] = (self.frames, (n, t, 3, h, w))
+        for level in fields(self.features) if self.features is not None else ():
+            feature, stride = getattr(self.features, level.name), int(level.name[1:])
+            expected[f"features.{level.name}"] = (feature, (n, t, *feature.shape[2:3], h // stride, w // stride))
+        for name, (tensor, shape) in expected.items():
+            if tuple(tensor.shape) != shape:
+                raise ValueError(
+                    f"Clips.{name} has shape {tuple(tensor.shape)}, but times {tuple(self.times.shape)} and valid "
+                    f"{(n, h, w)} need {shape}"
+                )
+        if len(self.sentences) != n:
+            raise ValueError(f"Clips.sentences has {len(self.sentences)} sentences for {n} clips")
         if self.frames is None and self.features is None:
-            raise ValueError("ClipBatch needs frames or features")
-        if h % 32 or w % 32:
-            raise ValueError(f"ClipBatch pictures must be padded to multiples of 32, found {h} x {w}")
+            raise ValueError("Clips needs frames or features")
+        if h % GRID or w % GRID:
+            raise ValueError(f"pictures of Clips must be padded to multiples of {GRID}, found {h} x {w}")
 
     def __len__(self) -> int:
-        return self.masks.shape[0]
+        return len(self.valid)
 
-    def _tensors(self, function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-        """Every tensor of the batch (and its features) after `function`, by field name."""
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed: dict[str, Any] = {name: function(value) for name, value in held.items() if isinstance(value, Tensor)}
-        if self.features is not None:
-            changed["features"] = self.features.map(function)
-        return changed
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W), padding included."""
+        return self.valid.shape[-2], self.valid.shape[-1]
 
-    def to(self, device: torch.device | str) -> ClipBatch:
-        return replace(self, **self._tensors(lambda tensor: tensor.to(device, non_blocking=True)))
+    def to(self, device: torch.device | str) -> Clips:
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
 
-    def select(self, clips: list[int]) -> ClipBatch:
-        """The clips with these positions, as a batch of their own."""
-        tensors = self._tensors(lambda tensor: tensor[clips])
-        return replace(self, **tensors, texts=tuple(self.texts[clip] for clip in clips))
+        frames = None if self.frames is None else moved(self.frames)
+        features = None if self.features is None else self.features.map(moved)
+        return Clips(moved(self.valid), moved(self.times), self.sentences, frames, features)
+
+    def select(self, clips: list[int]) -> Clips:
+        """The clips with these positions as a batch of their own, with no more padding than the largest needs."""
+        size = trimmed_size(self.valid[clips])
+        return Clips(
+            trim(self.valid[clips], size),
+            self.times[clips],
+            tuple(self.sentences[clip] for clip in clips),
+            None if self.frames is None else trim(self.frames[clips], size),
+            None if self.features is None else self.features.select(clips, size),
+        )
+
+    def take_frames(self, index: slice | list[int]) -> Clips:
+        """The frames at these positions of every clip."""
+        return replace(
+            self,
+            times=self.times[:, index],
+            frames=None if self.frames is None else self.frames[:, index],
+            features=None if self.features is None else self.features.map(lambda f: f[:, index]),
+        )
 
     def picture(self, clip: int = 0) -> tuple[slice, slice]:
         """Rows and columns of one clip's picture without its padding."""
         height, width = (int(self.valid[clip].any(dim=axis).sum()) for axis in (1, 0))
         return slice(0, height), slice(0, width)
 
-    def take_frames(self, index: slice | list[int]) -> ClipBatch:
-        """The frames at these positions of every clip."""
-        return replace(
-            self,
-            frames=None if self.frames is None else self.frames[:, index],
-            masks=self.masks[:, index],
-            class_masks=self.class_masks[:, index],
-            times=self.times[:, index],
-            features=None if self.features is None else self.features.map(lambda f: f[:, index]),
-        )
+
+@dataclass
+class Truth:
+    """What predictions for N clips are scored against; a network never sees it.
+
+    masks (N, T, H, W) bool, the referred object; class_masks (N, T, H, W) bool, every object of the episode's class, or
+    None where only the referred object is annotated.
+    """
+
+    masks: Tensor
+    class_masks: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.class_masks is not None and self.class_masks.shape != self.masks.shape:
+            raise ValueError(
+                f"Truth.class_masks has shape {tuple(self.class_masks.shape)}, but masks {tuple(self.masks.shape)}"
+            )
+
+    def to(self, device: torch.device | str) -> Truth:
+        of_class = None if self.class_masks is None else self.class_masks.to(device, non_blocking=True)
+        return Truth(self.masks.to(device, non_blocking=True), of_class)
+
+    def select(self, clips: list[int], size: tuple[int, int]) -> Truth:
+        """The masks of the clips with these positions, cut to `size` as those clips are."""
+        of_class = None if self.class_masks is None else trim(self.class_masks[clips], size)
+        return Truth(trim(self.masks[clips], size), of_class)
+
+
+@dataclass
+class Support:
+    """Support clips and the masks (N, T, H, W) bool of their objects: what a network is shown of a class."""
+
+    clips: Clips
+    masks: Tensor
+
+    def __post_init__(self) -> None:
+        needed = (*self.clips.times.shape, *self.clips.size)
+        if tuple(self.masks.shape) != needed:
+            raise ValueError(f"Support.masks has shape {tuple(self.masks.shape)}, but its clips need {needed}")
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def to(self, device: torch.device | str) -> Support:
+        return Support(self.clips.to(device), self.masks.to(device, non_blocking=True))
+
+    def select(self, clips: list[int]) -> Support:
+        """The clips with these positions, with their masks."""
+        chosen = self.clips.select(clips)
+        return Support(chosen, trim(self.masks[clips], chosen.size))
 
 
 @dataclass(frozen=True)
@@ -174,21 +242,39 @@ class EpisodeSpec:
 
 @dataclass
 class Episode:
-    """B episodes of K shots: `support` has B * K clips, those of one episode side by side; `query` has B clips."""
+    """B episodes of K shots: `support` has B K clips, those of one episode side by side; `query` has B clips, whose
+    answers `truth` is kept apart."""
 
     specs: tuple[EpisodeSpec, ...]
-    support: ClipBatch
-    query: ClipBatch
+    support: Support
+    query: Clips
+    truth: Truth
 
     def __post_init__(self) -> None:
         if not self.specs or len(self.query) != len(self.specs) or len(self.support) % len(self.specs):
             raise ValueError(
                 f"Episode of {len(self.specs)} specs has {len(self.support)} support and {len(self.query)} query clips"
             )
+        needed = (*self.query.times.shape, *self.query.size)
+        if tuple(self.truth.masks.shape) != needed:
+            raise ValueError(f"Episode.truth has masks {tuple(self.truth.masks.shape)}, but its query needs {needed}")
 
     @property
     def shots(self) -> int:
         return len(self.support) // len(self.specs)
 
     def to(self, device: torch.device | str) -> Episode:
-        return Episode(self.specs, self.support.to(device), self.query.to(device))
+        return Episode(self.specs, self.support.to(device), self.query.to(device), self.truth.to(device))
+
+    def by_size(self) -> list[Episode]:
+        """These episodes, those whose query pictures have one size together: padding beside a larger picture changes
+        nothing, since no picture is padded beside a larger one."""
+        if is_tight(self.query.valid):
+            return [self]
+        return [self._select(group) for group in size_groups(self.query.valid)]
+
+    def _select(self, episodes: list[int]) -> Episode:
+        shots = self.shots
+        support = self.support.select([shot for b in episodes for shot in range(b * shots, (b + 1) * shots)])
+        query = self.query.select(episodes)
+        return Episode(tuple(self.specs[b] for b in episodes), support, query, self.truth.select(episodes, query.size))

@@ -6,8 +6,7 @@ The trunk runs once for each clip, without gradients; learners adapt the head al
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +14,9 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from episodes.errors import ConfigError
-from episodes.types import ClipBatch, Pyramid
+from episodes.padding import is_tight, size_groups, trim
+from episodes.types import Clips, Pyramid, Support
 from models.affinity import CrossModalAffinity, LevelMemory, pretransform, resize
-from models.backbone import ImageEncoder
 from models.config import ModelConfig
 from models.decoder import DecoderOutput, QueryDecoder
 from models.deformable import DeformableEncoder
@@ -26,37 +25,8 @@ from models.fusion import TextFusion
 from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.positions import sine_1d, sine_2d, sine_time
 from models.prior import AffinityPrior, PriorMemory
-from models.text import TextEncoder
+from models.trunk import Encoded, Trunk, in_order
 from models.word_prior import WordPrior
-
-
-@dataclass
-class Encoded:
-    """N clips as the trunk sees them: everything that the head reads, all without gradient."""
-
-    pyramid: Pyramid
-    masks: Tensor  # (N, T, H, W) bool; only those of the support are ever read by the head
-    valid: Tensor  # (N, H, W) bool
-    times: Tensor  # (N, T)
-    words: Tensor  # (N, L, D)
-    word_valid: Tensor  # (N, L) bool
-    sentence: Tensor  # (N, D)
-
-    def _map(self, function: Callable[[Tensor], Tensor], names: tuple[str, ...]) -> Encoded:
-        changed = {name: function(getattr(self, name)) for name in names}
-        return replace(self, pyramid=self.pyramid.map(function), **changed)
-
-    def select(self, clips: list[int]) -> Encoded:
-        """The clips with these positions."""
-        return self._map(lambda x: x[clips], ("masks", "valid", "times", "words", "word_valid", "sentence"))
-
-    def take_frames(self, frames: list[int]) -> Encoded:
-        """The frames at these positions of every clip."""
-        return self._map(lambda x: x[:, frames], ("masks", "times"))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        return self.masks.shape[-2], self.masks.shape[-1]
 
 
 @dataclass
@@ -91,25 +61,6 @@ class Prediction:
         masks = self.masks[-1]
         scores = self.queries.logits[-1, ..., 0].sigmoid()
         return rearrange(scores, "(b t) q -> b t q", b=masks.shape[0]), masks
-
-
-class Trunk(nn.Module):
-    """Frozen encoders. In no optimiser group, never in a checkpoint, always in eval mode."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.image = ImageEncoder(config.image_encoder, config.pretrained)
-        self.text = TextEncoder(config.text_encoder, config.pretrained, config.text_dropout)
-
-    @torch.no_grad()
-    def forward(self, clips: ClipBatch) -> Encoded:
-        if clips.features is not None:
-            pyramid = clips.features.map(Tensor.float)
-        else:
-            assert clips.frames is not None
-            pyramid = self.image(clips.frames)
-        words, word_valid, sentence = self.text(clips.texts)
-        return Encoded(pyramid, clips.masks, clips.valid, clips.times, words, word_valid, sentence)
 
 
 class TextProjection(nn.Module):
@@ -226,8 +177,35 @@ class Head(nn.Module):
 
     # ------------------------------------------------------------------ support and query
 
-    def remember(self, support: Encoded, shots: int, size: tuple[int, int]) -> SupportMemory:
-        """B K support clips, those of an episode side by side -> memory for query pictures of `size` = (H, W)."""
+    def remember(self, support: Encoded, masks: Tensor, size: tuple[int, int], episodes: int = 1) -> SupportMemory:
+        """B K support clips, those of an episode side by side, and their masks (B K, S, H, W) bool -> memory of B
+        episodes for query pictures of `size` = (H, W).
+        """
+        groups = size_groups(support.valid)
+        parts = [(support, masks)]
+        if not is_tight(support.valid):
+            chosen = [support.select(group) for group in groups]
+            parts = [(clips, trim(masks[group], clips.size)) for clips, group in zip(chosen, groups, strict=True)]
+        shown = [self._shown(clips, part, size) for clips, part in parts]
+        shots = len(support) // episodes
+        levels = []
+        for number in range(len(self.config.levels)):
+            fused, coverage = (in_order(groups, [part[number][of] for part in shown]) for of in (0, 1))
+            fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
+            coverage = rearrange(coverage, "(b k) s h w -> b (k s) h w", k=shots)
+            levels.append(self.affinity.remember(fused, coverage, shots))
+        prior = None
+        if self.config.affinity.prior:
+            shots_alone = [
+                self.prior.remember(self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), part, clips.valid)
+                for clips, part in parts
+            ]
+            prior = PriorMemory.of_shots(groups, shots_alone, shots)
+        return SupportMemory(levels, prior)
+
+    def _shown(self, support: Encoded, masks: Tensor, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """Of N clips of one size, for each level on the query's grid: fused features (N, S, C, h, w), and the share of
+        each cell that the mask covers (N, S, h, w)."""
         words = self.project_text(support.words)
         word_positions = sine_1d(support.word_valid, self.config.hidden)
         levels = []
@@ -237,25 +215,17 @@ class Head(nn.Module):
                 feature = pretransform(feature)
             positions = self._positions(_shrink(support.valid, feature), support.times)
             fused = self._fuse(feature, positions, words, word_positions, support.word_valid)
-            fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
-            coverage = self._coverage(support, (-(-size[0] // stride), -(-size[1] // stride)))
-            coverage = rearrange(coverage, "(b k) s h w -> b (k s) h w", k=shots)
-            levels.append(self.affinity.remember(fused, coverage, shots))
-        prior = None
-        if self.config.affinity.prior:
-            embeddings = self.prior.embeddings(support.pyramid.f16, support.pyramid.f32)
-            embeddings = rearrange(embeddings, "(b k) s d h w -> b (k s) d h w", k=shots)
-            masks = rearrange(support.masks, "(b k) s h w -> b (k s) h w", k=shots)
-            prior = self.prior.remember(embeddings, masks, shots)
-        return SupportMemory(levels, prior)
+            grid = (-(-size[0] // stride), -(-size[1] // stride))
+            levels.append((resize(fused, grid), self._coverage(masks, support.valid, grid)))
+        return levels
 
-    def _coverage(self, support: Encoded, grid: tuple[int, int]) -> Tensor:
+    def _coverage(self, masks: Tensor, valid: Tensor, grid: tuple[int, int]) -> Tensor:
         """Support masks (N, S, H, W) on a level's grid: (N, S, h, w) in [0, 1]."""
-        masks = support.masks[:, :, None].float()
+        masks = masks[:, :, None].float()
         if self.config.affinity.align_masks:
             return resize(masks, grid)[:, :, 0]
         # Published: the mask without its padding is resized to the grid of the padded picture.
-        sizes = _picture_size(support.valid).int().tolist()
+        sizes = _picture_size(valid).int().tolist()
         clips = [resize(mask[None, ..., :h, :w], grid) for mask, (w, h) in zip(masks, sizes, strict=True)]
         return torch.cat(clips)[:, :, 0]
 
@@ -320,8 +290,17 @@ class Head(nn.Module):
         memory = {s: memories[i] for s, i in by_stride.items()}
         return self.fpn(raw, memory, words, query.word_valid, place, valid, t)
 
-    def forward(self, support: Encoded, query: Encoded, shots: int) -> Prediction:
-        return self.decode(query, self.remember(support, shots, query.size))
+    def forward(self, support: Encoded, masks: Tensor, query: Encoded) -> Prediction:
+        """B K support clips with their masks, and the B query clips of their episodes, of one picture size.
+
+        ValueError if the query pictures differ in size, for then the answers would depend on the padding.
+        """
+        if not is_tight(query.valid):
+            raise ValueError(
+                f"query pictures must have one size and no more padding than it needs, found {len(query)} of "
+                f"{len(size_groups(query.valid))} sizes, padded to {query.size}; split the batch with Episode.by_size"
+            )
+        return self.decode(query, self.remember(support, masks, query.size, len(query)))
 
 
 class FewShotRVOS(nn.Module):
@@ -333,9 +312,9 @@ class FewShotRVOS(nn.Module):
         self.trunk = Trunk(config)
         self.head = Head(config, self.trunk.image.channels, self.trunk.text.dim)
 
-    def forward(self, support: ClipBatch, query: ClipBatch, shots: int) -> Prediction:
-        """B K support clips and B query clips -> prediction for the query."""
-        return self.head(self.trunk(support), self.trunk(query), shots)
+    def forward(self, support: Support, query: Clips) -> Prediction:
+        """B K support clips and B query clips of one picture size -> prediction for the query."""
+        return self.head(self.trunk(support.clips), support.masks, self.trunk(query))
 
 
 def _shrink(valid: Tensor, feature: Tensor) -> Tensor:

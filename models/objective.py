@@ -7,45 +7,42 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from episodes.types import ClipBatch
+from episodes.types import Truth
 from models.config import LossConfig
 from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
 from models.matching import LossWeights, sample_masks
 from models.network import Prediction
 
 
-def objective(
-    prediction: Prediction, query: ClipBatch, config: LossConfig, *, class_known: bool = True
-) -> dict[str, Tensor]:
+def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossConfig) -> dict[str, Tensor]:
     """Named scalar losses, each a mean over episodes: the unweighted terms, and `total`, their weighted sum.
 
-    `class_known=False` leaves out the losses of `prior` and `refer`: they need the masks of all objects of the
-    class, which only base classes have.
+    valid (B, H, W) bool: where the query's pictures are. Without `truth.class_masks` the losses of `prior` and `refer`
+    are left out: they need the masks of all objects of the class, which only base classes have.
     """
+    of_class = truth.class_masks
     terms: dict[str, Tensor] = {}
-    total = torch.zeros((), device=query.masks.device)
+    total = torch.zeros((), device=truth.masks.device)
     if prediction.queries is not None and prediction.masks is not None:
         weights = LossWeights(config.class_, config.box, config.giou, config.mask_focal, config.dice)
-        losses = SetCriterion(weights)(_layers(prediction), targets_from_masks(query.masks, query.valid))
+        losses = SetCriterion(weights)(_layers(prediction), targets_from_masks(truth.masks, valid))
         terms.update(losses.terms)
         total = total + losses.total
     if prediction.dense is not None:
         # BCE rather than focal: the dense map is one classifier for each pixel, with no surplus of easy queries.
-        terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(query.masks))
+        terms["dense_bce"], terms["dense_dice"] = bce_and_dice(prediction.dense, sample_masks(truth.masks))
         total = total + config.dense * (2 * terms["dense_bce"] + 5 * terms["dense_dice"])
-        if class_known:
-            terms["refer_bce"] = bce_within(
-                prediction.dense, sample_masks(query.masks), sample_masks(query.class_masks)
-            )
+        if of_class is not None:
+            terms["refer_bce"] = bce_within(prediction.dense, sample_masks(truth.masks), sample_masks(of_class))
             total = total + config.refer * terms["refer_bce"]
-    if prediction.word_prior is not None and class_known:
+    if prediction.word_prior is not None and of_class is not None:
         size = (prediction.word_prior.shape[-2], prediction.word_prior.shape[-1])
-        meant, of_class = (F.adaptive_avg_pool2d(m.float(), size) for m in (query.masks, query.class_masks))
-        terms["word_bce"] = bce_within(prediction.word_prior, meant / of_class.clamp_min(1e-6), of_class)
+        referred, share = (F.adaptive_avg_pool2d(m.float(), size) for m in (truth.masks, of_class))
+        terms["word_bce"] = bce_within(prediction.word_prior, referred / share.clamp_min(1e-6), share)
         total = total + config.refer * terms["word_bce"]
-    if prediction.prior is not None and class_known:
+    if prediction.prior is not None and of_class is not None:
         size = (prediction.prior.shape[-2], prediction.prior.shape[-1])
-        share = F.adaptive_avg_pool2d(query.class_masks.float(), size)
+        share = F.adaptive_avg_pool2d(of_class.float(), size)
         terms["prior_bce"], terms["prior_dice"] = bce_and_dice(prediction.prior, share)
         total = total + config.prior * (2 * terms["prior_bce"] + 5 * terms["prior_dice"])
     return {**terms, "total": total}

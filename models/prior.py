@@ -14,16 +14,31 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from models.trunk import in_order
+
 
 @dataclass
 class PriorMemory:
-    """Unit vectors of the support tokens of every shot, and the share of each that the mask covers."""
+    """Unit vectors of the support tokens of every shot, and how much of each is object and how much is surroundings.
+
+    The two shares add up to the share of the token that lies in the picture: padding is neither.
+    """
 
     tokens: Tensor  # (B, K, S h w, D)
-    coverage: Tensor  # (B, K, S h w) in [0, 1]
+    shares: Tensor  # (B, K, S h w, 2) in [0, 1]: foreground, background
 
     def expand(self, batch: int) -> PriorMemory:
-        return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.coverage)))
+        return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.shares)))
+
+    @classmethod
+    def of_shots(cls, groups: list[list[int]], parts: list[PriorMemory], shots: int) -> PriorMemory:
+        """The memory of B episodes of `shots` shots, from those of single shots in groups of one picture size."""
+        longest = max(part.tokens.shape[2] for part in parts)
+        joined = (
+            in_order(groups, [F.pad(x, (0, 0, 0, longest - x.shape[2])) for x in tensors])
+            for tensors in ([part.tokens for part in parts], [part.shares for part in parts])
+        )
+        return cls(*(rearrange(x, "(b k) 1 n d -> b k n d", k=shots) for x in joined))
 
 
 def embedding_layers(hidden: int, dim: int) -> list[nn.Module]:
@@ -41,7 +56,7 @@ def embedding_layers(hidden: int, dim: int) -> list[nn.Module]:
 class AffinityPrior(nn.Module):
     """log mean exp of similarity to a shot's foreground, minus the same for its background; then the mean over shots.
 
-    Every shot has one voice: all tokens pooled, or the best shot's voice alone, was worse (experiments/LOG.md).
+    Every shot has one vote: all tokens pooled, or the best shot's vote alone, was worse (experiments/LOG.md).
     """
 
     def __init__(self, channels16: int, channels32: int, hidden: int, dim: int) -> None:
@@ -61,12 +76,15 @@ class AffinityPrior(nn.Module):
         embedded = self.embed(torch.cat([rearrange(f16, "b t c h w -> (b t) c h w"), coarse], dim=1))
         return rearrange(F.normalize(embedded.float(), dim=1), "(b t) d h w -> b t d h w", b=b)
 
-    def remember(self, embeddings: Tensor, masks: Tensor, shots: int = 1) -> PriorMemory:
-        """embeddings (B, K S, D, h, w) of the support, masks (B, K S, H, W) bool, shots = K."""
-        coverage = F.adaptive_avg_pool2d(masks.float(), (embeddings.shape[-2], embeddings.shape[-1]))
+    def remember(self, embeddings: Tensor, masks: Tensor, valid: Tensor) -> PriorMemory:
+        """embeddings (N, S, D, h, w) of N support clips, their masks (N, S, H, W) bool, valid (N, H, W) bool -> memory
+        of N episodes of one shot."""
+        grid = (embeddings.shape[-2], embeddings.shape[-1])
+        coverage = F.adaptive_avg_pool2d(masks.float(), grid)
+        visible = F.adaptive_avg_pool2d(valid[:, None].float(), grid)
+        shares = torch.stack([coverage, visible - coverage], dim=-1)
         return PriorMemory(
-            rearrange(embeddings, "b (k s) d h w -> b k (s h w) d", k=shots),
-            rearrange(coverage, "b (k s) h w -> b k (s h w)", k=shots),
+            rearrange(embeddings, "n s d h w -> n 1 (s h w) d"), rearrange(shares, "n s h w c -> n 1 (s h w) c")
         )
 
     def forward(self, embeddings: Tensor, memory: PriorMemory) -> Tensor:
@@ -74,13 +92,12 @@ class AffinityPrior(nn.Module):
         t, h = embeddings.shape[1], embeddings.shape[3]
         query = rearrange(embeddings, "b t d h w -> b (t h w) d")
         temperature = self.log_temperature.exp().clamp(max=30.0)  # exp(-60) is still a normal float32
-        weights = torch.stack([memory.coverage, 1 - memory.coverage], dim=-1)  # (B, K, tokens, 2)
-        weights = weights / weights.sum(2, keepdim=True).clamp_min(1e-6)
+        weights = memory.shares / memory.shares.sum(2, keepdim=True).clamp_min(1e-6)  # (B, K, tokens, 2)
         similarity = torch.exp(temperature * (query @ memory.tokens.flatten(1, 2).transpose(1, 2) - 1.0))
         similarity = rearrange(similarity, "b q (k n) -> b k q n", k=weights.shape[1])
         evidence = torch.log(similarity @ weights + 1e-26)  # (B, K, t h w, 2): an absent side counts as no resemblance
         votes = evidence[..., 0] - evidence[..., 1]
-        shown = memory.coverage.any(dim=2, keepdim=True)  # a shot without a mask has no voice beside one that has
-        voices = (shown | ~shown.any(dim=1, keepdim=True)).to(votes.dtype)
-        logits = self.scale * (votes * voices).sum(1) / voices.sum(1) + self.bias
+        shown = memory.shares[..., 0].any(dim=2, keepdim=True)  # a shot without a mask has no vote beside one that has
+        counted = (shown | ~shown.any(dim=1, keepdim=True)).to(votes.dtype)
+        logits = self.scale * (votes * counted).sum(1) / counted.sum(1) + self.bias
         return rearrange(logits, "b (t h w) -> b t h w", t=t, h=h)

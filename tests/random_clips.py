@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 from unittest.mock import patch
@@ -9,9 +11,12 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from episodes.types import ClipBatch
+from episodes.dataset import join_clips, join_truths
+from episodes.padding import pad, padded_size, valid_area
+from episodes.types import ClipRef, Clips, Episode, EpisodeSpec, Support, Truth
 from models.config import AffinityConfig, MaskConfig, ModelConfig
-from models.network import FewShotRVOS, Trunk
+from models.network import FewShotRVOS
+from models.trunk import Trunk
 
 SENTENCES = ("a red disc on the left", "the blue ring", "a square", "the yellow cross that moves slowly to the right")
 
@@ -54,10 +59,18 @@ def small_network(seed: int = 0, *, stirred: bool = True, **changes: Any) -> Few
     return network.eval()
 
 
-def random_clips(
-    count: int, frames: int = 2, size: tuple[int, int] = (64, 64), *, seed: int = 0, texts: tuple[str, ...] = SENTENCES
-) -> ClipBatch:
-    """`count` clips of noise with a brighter box as object; the class has a second box. Sentences in turn."""
+def annotated_clips(
+    count: int,
+    frames: int = 2,
+    size: tuple[int, int] = (64, 64),
+    *,
+    seed: int = 0,
+    sentences: tuple[str, ...] = SENTENCES,
+) -> tuple[Clips, Truth]:
+    """`count` clips of noise with a brighter box as object; the class has a second box. Sentences in turn.
+
+    Pictures of `size` (height, width), padded to multiples of 32.
+    """
     height, width = size
     rng = np.random.default_rng([seed, count, frames])
     pictures = rng.integers(0, 160, size=(count, frames, 3, height, width), dtype=np.uint8)
@@ -68,11 +81,57 @@ def random_clips(
         masks[clip, :, top : top + height // 2, left : left + width // 2] = True
         others[clip, :, height - 16 :, :16] = True
     pictures = np.where(masks[:, :, None], pictures + 90, pictures).astype(np.uint8)
-    return ClipBatch(
-        frames=torch.from_numpy(pictures),
-        masks=torch.from_numpy(masks),
-        class_masks=torch.from_numpy(masks | others),
-        valid=torch.ones(count, height, width, dtype=torch.bool),
+    padded = padded_size(height, width)
+    clips = Clips(
+        valid=valid_area(size, padded).expand(count, *padded).clone(),
         times=torch.linspace(0, 1, frames).expand(count, frames).clone(),
-        texts=tuple(texts[clip % len(texts)] for clip in range(count)),
+        sentences=tuple(sentences[clip % len(sentences)] for clip in range(count)),
+        frames=pad(torch.from_numpy(pictures), padded),
     )
+    return clips, Truth(pad(torch.from_numpy(masks), padded), pad(torch.from_numpy(masks | others), padded))
+
+
+def random_clips(count: int, frames: int = 2, size: tuple[int, int] = (64, 64), **how: Any) -> Clips:
+    """The clips of `annotated_clips`: queries whose answers are of no interest."""
+    return annotated_clips(count, frames, size, **how)[0]
+
+
+def random_support(count: int, frames: int = 2, size: tuple[int, int] = (64, 64), **how: Any) -> Support:
+    """The clips of `annotated_clips` with the masks of their objects."""
+    clips, truth = annotated_clips(count, frames, size, **how)
+    return Support(clips, truth.masks)
+
+
+def mixed_clips(sizes: Sequence[tuple[int, int]], frames: int = 2, *, seed: int = 0) -> tuple[Clips, Truth]:
+    """One clip of each size in one batch, hence padded to the largest."""
+    parts = [annotated_clips(1, frames, size, seed=seed + 100 * number) for number, size in enumerate(sizes)]
+    return join_clips([clips for clips, _ in parts]), join_truths([truth for _, truth in parts])
+
+
+def mixed_support(sizes: Sequence[tuple[int, int]], frames: int = 2, *, seed: int = 0) -> Support:
+    """One shot of each size."""
+    clips, truth = mixed_clips(sizes, frames, seed=seed)
+    return Support(clips, truth.masks)
+
+
+def random_episodes(
+    count: int = 1, shots: int = 2, size: tuple[int, int] = (64, 64), *, support: Support | None = None
+) -> Episode:
+    """A batch of `count` episodes; `size` is that of the query pictures."""
+    clip = ClipRef("video", "1", "1", ("00000", "00005"))
+    spec = EpisodeSpec(0, "train", 0, "disc", "disc", (clip,) * shots, clip)
+    query, truth = annotated_clips(count, size=size, seed=1)
+    return Episode((spec,) * count, support or random_support(count * shots), query, truth)
+
+
+def single_episode(batch: Episode, number: int) -> Episode:
+    """Episode `number` of a batch."""
+    own = list(range(number * batch.shots, (number + 1) * batch.shots))
+    query = batch.query.select([number])
+    specs = batch.specs[number : number + 1]
+    return Episode(specs, batch.support.select(own), query, batch.truth.select([number], query.size))
+
+
+def in_features(trunk: Trunk, clips: Clips) -> Clips:
+    """The clips as a feature store would hand them out, in place of their frames."""
+    return replace(clips, frames=None, features=trunk.pyramid(clips))

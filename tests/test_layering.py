@@ -9,9 +9,9 @@ from tests.paths import ROOT
 
 PACKAGES = ("episodes", "models", "fewshot")
 ALLOWED = {"episodes": {"episodes"}, "models": {"models", "episodes"}, "fewshot": {"fewshot", "models", "episodes"}}
-# What `models` may know of `episodes`: the typed batch, the errors that the command line understands, and the base of
-# all config sections.
-SHARED_WITH_MODELS = {"episodes.types", "episodes.errors", "episodes.config"}
+# What `models` may know of `episodes`: the typed batches, their padding, the errors that the command line understands,
+# and the base of all config sections.
+SHARED_WITH_MODELS = {"episodes.types", "episodes.padding", "episodes.errors", "episodes.config"}
 COMMAND_LINE = {Path("fewshot/cli.py"), Path("fewshot/__main__.py")}
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

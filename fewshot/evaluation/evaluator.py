@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -16,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from episodes.catalog import VideoCatalog
-from episodes.dataset import join_clips, load_clip, load_masks
+from episodes.dataset import join_clips, join_truths, load_clip, load_masks
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
-from episodes.types import ClipBatch, ClipRef
+from episodes.types import ClipRef, Clips, Support, Truth
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.evaluation.prototype import PrototypePredictor
-from fewshot.learners import Learner, build_learner
+from fewshot.learners import Decoding, Learner, Predicts, build_learner
 from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery, Pick, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
@@ -33,18 +32,12 @@ from models.network import FewShotRVOS
 QUERIES_AT_ONCE = 8  # query clips that pass the network together
 
 
-class Predicts(Protocol):
-    """What takes in query clips: a learner's predictor, or prototype matching."""
-
-    def predict(self, query: ClipBatch) -> Tensor: ...
-
-
 @dataclass(frozen=True)
 class Query:
     """One query clip, loaded once for all methods, and its truth for each scoring."""
 
     ref: ClipRef
-    clip: ClipBatch
+    clip: Clips
     truth: dict[str, NDArray[np.bool_]]
 
 
@@ -73,9 +66,9 @@ class Evaluator:
         self.network = network
         self.features = features
         self.device = device
-        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
+        self.decoding = Decoding.of(config.evaluate)
         self.learners: dict[str, Learner] = {
-            name: build_learner(config.learner.model_copy(update={"name": name}), network, chunk, trajectory)
+            name: build_learner(config.learner.model_copy(update={"name": name}), network)
             # Controls and overlays are those of the model fed forward, whichever rows are asked for.
             for name in {"conditioning", *config.methods} - {"prototype"}
         }
@@ -120,42 +113,43 @@ class Evaluator:
                     points += [CurvePoint(taken, record) for record in found if record.scoring == "paper"]
         return points
 
-    def _open(self, task: EvaluationTask) -> tuple[list[Query], ClipBatch]:
+    def _open(self, task: EvaluationTask) -> tuple[list[Query], Support]:
         """The task's queries, and all of its support clips."""
-        queries = [self._query(task, ref) for ref in task.queries]
-        return queries, join_clips([self._load(ref, task.category) for ref in task.support])
+        return [self._query(task, ref) for ref in task.queries], self._support(task.support, task.category)
+
+    def _support(self, refs: Sequence[ClipRef], category: str, *, pictures: bool = False) -> Support:
+        clips, truths = zip(*(self._load(ref, category, pictures=pictures) for ref in refs), strict=True)
+        return Support(join_clips(list(clips)), join_truths(list(truths)).masks)
 
     def _answering(self, method: str, shots: int) -> str:
         """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
         learner = self.learners.get(method)
         return method if learner is None or learner.takes_steps(shots) else "conditioning"
 
-    def _adapt(self, method: str, support: ClipBatch) -> Predicts:
+    def _adapt(self, method: str, support: Support) -> Predicts:
         if method == "prototype":
-            return PrototypePredictor(self.network, support.to(self.device))
+            return PrototypePredictor(self.network.trunk, support.to(self.device))
         return self.learners[method].adapt(support.to(self.device))
 
     def _control(
-        self, control: str, shots: int, task: EvaluationTask, queries: list[Query], support: ClipBatch
+        self, control: str, shots: int, task: EvaluationTask, queries: list[Query], support: Support
     ) -> list[Record]:
         row = Row(self.method_name("conditioning"), shots, control)
         first = support.select(list(range(shots)))
         if control == "support_none":
-            empty = torch.zeros_like(first.masks)
-            blind = replace(first, masks=empty, class_masks=empty)
+            blind = Support(first.clips, torch.zeros_like(first.masks))
             return self._score(row, task, queries, "conditioning", blind)
         if control == "text_wrong_object":
             swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
             return self._score(row, task, swapped, "conditioning", first)
         records: list[Record] = []
         for clips, category, asked in self._by_wrong_class(task, queries, shots):
-            other = join_clips([self._load(ref, category) for ref in clips])
-            records += self._score(row, task, asked, "conditioning", other)
+            records += self._score(row, task, asked, "conditioning", self._support(clips, category))
         return records
 
     def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
         expression = wrong_object_expression(self.catalog, query.ref, task.category)
-        return None if expression is None else replace(query, clip=replace(query.clip, texts=(expression.text,)))
+        return None if expression is None else replace(query, clip=replace(query.clip, sentences=(expression.text,)))
 
     def _by_wrong_class(
         self, task: EvaluationTask, queries: list[Query], shots: int
@@ -172,7 +166,7 @@ class Evaluator:
 
     # ------------------------------------------------------------------ loading and scoring
 
-    def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> ClipBatch:
+    def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> tuple[Clips, Truth]:
         features = None if pictures else self.features
         return load_clip(
             self.catalog,
@@ -185,18 +179,18 @@ class Evaluator:
         )
 
     def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:
-        clip = self._load(ref, task.category)
+        clip, truths = self._load(ref, task.category)
         truth: dict[str, NDArray[np.bool_]] = {}
         for scoring in self.config.evaluate.scoring:
             if scoring == "davis":
                 truth[scoring] = load_masks(self.catalog, ref)
             else:
                 rows, columns = clip.picture()
-                truth[scoring] = clip.masks[0, :, rows, columns].numpy()
+                truth[scoring] = truths.masks[0, :, rows, columns].numpy()
         return Query(ref, clip, truth)
 
     def _score(
-        self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: ClipBatch
+        self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: Support
     ) -> list[Record]:
         """Adapts `method` to the support and scores its answers; each query bears its share of the time to adapt."""
         began = time.perf_counter()
@@ -210,7 +204,8 @@ class Evaluator:
         records: list[Record] = []
         for batch in _alike(queries):
             began = time.perf_counter()
-            probabilities = predictor.predict(join_clips([query.clip for query in batch]).to(self.device)).cpu()
+            clips = join_clips([query.clip for query in batch]).to(self.device)
+            probabilities = predictor.predict(clips, self.decoding).cpu()
             seconds = (time.perf_counter() - began) / len(batch) + adaptation / len(queries)
             for query, probability in zip(batch, probabilities, strict=True):
                 item = Item(
@@ -251,16 +246,17 @@ class Evaluator:
 
     def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:
         task, ref = pick.task, pick.query
-        clips = [self._load(support, task.category, pictures=True) for support in task.support[:shots]]
-        query = self._load(ref, task.category, pictures=True)
-        predictor = self._adapt("conditioning", join_clips(clips))
+        support = self._support(task.support[:shots], task.category, pictures=True)
+        query, truths = self._load(ref, task.category, pictures=True)
+        predictor = self._adapt("conditioning", support)
         rows, columns = query.picture()
-        mask = predictor.predict(query.to(self.device))[0, :, rows, columns].cpu().numpy() > 0.5
-        truth = query.masks[0, :, rows, columns].numpy()
+        mask = predictor.predict(query.to(self.device), self.decoding)[0, :, rows, columns].cpu().numpy() > 0.5
+        truth = truths.masks[0, :, rows, columns].numpy()
         region, boundary = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
         title = f"{task.category}: {shots}-shot, J {100 * region.mean():.0f}"
-        pages = [ClipPicture.of_batch(clip) for clip in (*clips, query)]
-        page = draw_overlay(pages[:-1], pages[-1], mask, title=title, scores=region.tolist())
+        shown = [ClipPicture.of_clips(support.clips, support.masks, shot) for shot in range(shots)]
+        asked = ClipPicture.of_clips(query, truths.masks)
+        page = draw_overlay(shown, asked, mask, title=title, scores=region.tolist())
         name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
         write_overlay(folder / name, page)
         return DrawnQuery(
@@ -273,7 +269,7 @@ class Evaluator:
             video=ref.video,
             object_id=ref.object_id,
             expression=ref.expression_id,
-            sentence=query.texts[0],
+            sentence=query.sentences[0],
             J=100 * float(region.mean()),
             F=100 * float(boundary.mean()),
         )
@@ -290,7 +286,7 @@ def _alike(queries: list[Query]) -> Iterator[list[Query]]:
     """Batches of queries of one length and padded size."""
     groups: dict[tuple[int, ...], list[Query]] = {}
     for query in queries:
-        groups.setdefault(tuple(query.clip.masks.shape), []).append(query)
+        groups.setdefault((query.clip.times.shape[1], *query.clip.size), []).append(query)
     for group in groups.values():
         for start in range(0, len(group), QUERIES_AT_ONCE):
             yield group[start : start + QUERIES_AT_ONCE]

@@ -7,30 +7,30 @@ from functools import partial
 
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners.adaptation import InnerLoop
-from fewshot.learners.base import Learner, Predictor, Trajectory
+from fewshot.learners.base import Learner
 from fewshot.learners.conditioning import Conditioning
 from fewshot.learners.finetune import Finetune
 from fewshot.learners.gradient import MAML, MetaSGD
+from fewshot.learners.predictor import Decoding, Predictor, Predicts
 from fewshot.learners.reptile import Reptile
 from models.network import FewShotRVOS
 
 __all__ = [
     "MAML",
     "Conditioning",
+    "Decoding",
     "Finetune",
     "InnerLoop",
     "Learner",
     "MetaSGD",
     "Predictor",
+    "Predicts",
     "Reptile",
-    "Trajectory",
     "build_learner",
 ]
 
 
-def build_learner(
-    config: LearnerConfig, network: FewShotRVOS, chunk_frames: int, trajectory: Trajectory = "linked"
-) -> Learner:
+def build_learner(config: LearnerConfig, network: FewShotRVOS) -> Learner:
     """The learner that the config names, around this network."""
     inner = InnerLoop(config.steps, config.learning_rate, config.scope, config.early_stop, config.min_shots)
     kinds: dict[str, Callable[..., Learner]] = {
@@ -40,4 +40,4 @@ def build_learner(
         "metasgd": partial(MetaSGD, inner=inner, train_steps=config.train_steps, order=config.order),
         "reptile": partial(Reptile, inner=inner, train_steps=config.train_steps),
     }
-    return kinds[config.name](network, chunk_frames, trajectory)
+    return kinds[config.name](network)

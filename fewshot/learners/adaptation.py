@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from episodes.errors import ConfigError
-from episodes.types import ClipBatch
-from fewshot.learners.base import Learner, Predictor, Trajectory
+from episodes.types import Support
+from fewshot.learners.base import Learner
 from fewshot.learners.inner_loss import HeadCall, SupportTask, asked_loss
-from models.network import Encoded, FewShotRVOS, Head
+from fewshot.learners.predictor import Predictor
+from models.network import FewShotRVOS, Head
 
 Weights = dict[str, Tensor]  # name of a head parameter -> its value
 
@@ -45,15 +46,8 @@ class AdaptingLearner(Learner):
     A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps all the same.
     """
 
-    def __init__(
-        self,
-        network: FewShotRVOS,
-        chunk_frames: int = 10,
-        trajectory: Trajectory = "linked",
-        *,
-        inner: InnerLoop,
-    ) -> None:
-        super().__init__(network, chunk_frames, trajectory)
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop) -> None:
+        super().__init__(network)
         self.inner = inner
         adaptable(network.head, inner.scope)  # an unknown or empty scope is refused here
 
@@ -65,11 +59,11 @@ class AdaptingLearner(Learner):
         return shots >= self.inner.min_shots and self.inner.steps > 0
 
     @torch.no_grad()
-    def adapt(self, support: ClipBatch) -> Predictor:
-        encoded = self._encode(support)
+    def adapt(self, support: Support) -> Predictor:
+        task = self._task(support)
         if not self.takes_steps(len(support)):
-            return self._predictor({}, encoded)
-        seen, held_out = self._parts(support, encoded)
+            return self._predictor({}, task)
+        seen, held_out = self._parts(task)
         chosen, lowest = Weights(), float("inf")
         for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):
             if held_out is None:
@@ -78,30 +72,29 @@ class AdaptingLearner(Learner):
                 loss = float(asked_loss(with_weights(self.network.head, weights), seen, held_out))
                 if loss < lowest:  # never true of NaN
                     chosen, lowest = weights, loss
-        return self._predictor(chosen, encoded)
+        return self._predictor(chosen, task)
 
     @torch.no_grad()
-    def snapshots(self, support: ClipBatch, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
-        encoded = self._encode(support)
-        seen, _ = self._parts(support, encoded)
+    def snapshots(self, support: Support, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
+        task = self._task(support)
+        seen, _ = self._parts(task)
         for step, weights in zip(range(max(steps) + 1), self.descend(seen), strict=False):
             if step in steps:
-                yield step, self._predictor(weights, encoded)
+                yield step, self._predictor(weights, task)
 
-    def _encode(self, support: ClipBatch) -> Encoded:
+    def _task(self, support: Support) -> SupportTask:
         self.network.eval()
-        return self.network.trunk(support)
+        return SupportTask(self.network.trunk(support.clips), support.masks, self.network.config.loss)
 
-    def _parts(self, support: ClipBatch, encoded: Encoded) -> tuple[SupportTask, SupportTask | None]:
+    def _parts(self, task: SupportTask) -> tuple[SupportTask, SupportTask | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""
-        task = SupportTask(support, encoded, self.network.config.loss)
         return task.hold_out() if self.inner.early_stop else (task, None)
 
-    def _predictor(self, weights: Weights, encoded: Encoded) -> Predictor:
+    def _predictor(self, weights: Weights, task: SupportTask) -> Predictor:
         head = copy.deepcopy(self.network.head).requires_grad_(False)
         for name, value in weights.items():
             head.get_parameter(name).copy_(value)
-        return Predictor(self.network, head, encoded, self.chunk_frames, self.trajectory)
+        return Predictor(self.network, head, task.encoded, task.masks)
 
 
 def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
@@ -116,7 +109,7 @@ def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
 
 def with_weights(head: Head, weights: Weights) -> HeadCall:
     """The head as a function, with these weights in place of its own."""
-    return lambda support, query, shots: functional_call(head, weights, (support, query, shots))
+    return lambda support, masks, query: functional_call(head, weights, (support, masks, query))
 
 
 def optimizer_descent(

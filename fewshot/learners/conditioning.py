@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from episodes.types import ClipBatch
-from fewshot.learners.base import Learner, Predictor
+from episodes.types import Support
+from fewshot.learners.base import Learner
+from fewshot.learners.predictor import Predictor
 
 
 class Conditioning(Learner):
     """What the paper does at test time."""
 
     @torch.no_grad()
-    def adapt(self, support: ClipBatch) -> Predictor:
+    def adapt(self, support: Support) -> Predictor:
         self.network.eval()
-        encoded = self.network.trunk(support)
-        return Predictor(self.network, self.network.head, encoded, self.chunk_frames, self.trajectory)
+        return Predictor(self.network, self.network.head, self.network.trunk(support.clips), support.masks)

@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 
 from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, optimizer_descent
-from fewshot.learners.base import Trajectory
 from fewshot.learners.inner_loss import SupportTask
 from models.network import FewShotRVOS
 
@@ -23,16 +22,8 @@ _OPTIMIZERS: dict[Rule, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
 class Finetune(AdaptingLearner):
     """Adam, or plain gradient descent, on copies of the weights; meta-training is that of conditioning."""
 
-    def __init__(
-        self,
-        network: FewShotRVOS,
-        chunk_frames: int = 10,
-        trajectory: Trajectory = "linked",
-        *,
-        inner: InnerLoop,
-        optimizer: Rule = "adam",
-    ) -> None:
-        super().__init__(network, chunk_frames, trajectory, inner=inner)
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, optimizer: Rule = "adam") -> None:
+        super().__init__(network, inner=inner)
         self.optimizer = optimizer
 
     def descend(self, task: SupportTask) -> Iterator[Weights]:

@@ -17,11 +17,11 @@ from torch.func import functional_call
 from episodes.errors import ConfigError
 from episodes.types import Episode
 from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
-from fewshot.learners.base import Trajectory
 from fewshot.learners.inner_loss import SupportTask
 from fewshot.learners.meta_batch import mean_losses, meta_tasks
-from models.network import Encoded, FewShotRVOS, Head, Prediction
+from models.network import FewShotRVOS, Head, Prediction
 from models.second_order import twice_differentiable
+from models.trunk import Encoded
 
 
 class AdaptedHead(nn.Module):
@@ -46,9 +46,9 @@ class AdaptedHead(nn.Module):
         (the published queries of a single decoder layer do)."""
         return 0.0 * torch.stack([weight.sum() for weight in self.weights]).sum()
 
-    def forward(self, support: Encoded, query: Encoded, shots: int) -> Prediction:
+    def forward(self, support: Encoded, masks: Tensor, query: Encoded) -> Prediction:
         """As `Head.forward`."""
-        prediction: Prediction = self._call(self.named(), (support, query, shots))
+        prediction: Prediction = self._call(self.named(), (support, masks, query))
         return prediction
 
 
@@ -59,17 +59,8 @@ class MAML(AdaptingLearner):
     constant. A small scope makes it ANIL: what lies outside gets the outer gradient and is not adapted.
     """
 
-    def __init__(
-        self,
-        network: FewShotRVOS,
-        chunk_frames: int = 10,
-        trajectory: Trajectory = "linked",
-        *,
-        inner: InnerLoop,
-        train_steps: int,
-        order: Literal[1, 2],
-    ) -> None:
-        super().__init__(network, chunk_frames, trajectory, inner=inner)
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, train_steps: int, order: Literal[1, 2]) -> None:
+        super().__init__(network, inner=inner)
         self.learn2learn = _import_learn2learn()
         self.head = AdaptedHead(network.head, inner.scope)
         self.train_steps = train_steps
@@ -112,17 +103,8 @@ class MetaSGD(MAML):
     parameters, then changes them by shares of themselves. They may become negative, as published.
     """
 
-    def __init__(
-        self,
-        network: FewShotRVOS,
-        chunk_frames: int = 10,
-        trajectory: Trajectory = "linked",
-        *,
-        inner: InnerLoop,
-        train_steps: int,
-        order: Literal[1, 2],
-    ) -> None:
-        super().__init__(network, chunk_frames, trajectory, inner=inner, train_steps=train_steps, order=order)
+    def __init__(self, network: FewShotRVOS, **how: Any) -> None:
+        super().__init__(network, **how)
         for name, weight in self.head.named().items():
             # Flat, since the optimiser decays matrices: a step size has no reason to shrink.
             self.own[_key(name)] = nn.Parameter(torch.ones_like(weight).flatten())

@@ -7,30 +7,33 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from episodes.types import ClipBatch
+from episodes.padding import trim
+from episodes.types import Truth
 from models.config import LossConfig
-from models.network import Encoded, Prediction
+from models.network import Prediction
 from models.objective import objective
+from models.trunk import Encoded
 
-# Support clips, query clips, shots -> prediction for the queries; a head, or one whose weights are replaced.
-HeadCall = Callable[[Encoded, Encoded, int], Prediction]
+# Support clips, their masks, query clips -> prediction for the queries; a head, or one whose weights are replaced.
+HeadCall = Callable[[Encoded, Tensor, Encoded], Prediction]
 
 
 @dataclass(frozen=True)
 class SupportTask:
-    """Clips with their masks, and the same clips as the trunk sees them."""
+    """Support clips as the trunk sees them, and their masks (K, S, H, W) bool."""
 
-    clips: ClipBatch
     encoded: Encoded
+    masks: Tensor
     config: LossConfig
 
     def select(self, clips: list[int]) -> SupportTask:
-        """The clips with these positions."""
-        return SupportTask(self.clips.select(clips), self.encoded.select(clips), self.config)
+        """The clips with these positions, with no more padding than the largest of them needs."""
+        chosen = self.encoded.select(clips)
+        return SupportTask(chosen, trim(self.masks[clips], chosen.size), self.config)
 
     def take_frames(self, frames: list[int]) -> SupportTask:
         """The frames at these positions of every clip."""
-        return SupportTask(self.clips.take_frames(frames), self.encoded.take_frames(frames), self.config)
+        return SupportTask(self.encoded.take_frames(frames), self.masks[:, frames], self.config)
 
     def loss(self, head: HeadCall, step: int) -> Tensor:
         """The loss of gradient step `step` (from 0).
@@ -38,7 +41,7 @@ class SupportTask:
         With K > 1 each step leaves one shot out, in turn: the others are its support, it is the query. The even frames
         of a single shot segment its odd frames, since a clip that matches itself teaches nothing.
         """
-        shots, frames = self.clips.masks.shape[:2]
+        shots, frames = self.masks.shape[:2]
         if shots > 1:
             left_out = step % shots
             others = [shot for shot in range(shots) if shot != left_out]
@@ -51,7 +54,7 @@ class SupportTask:
 
         ValueError if there is one frame in all (the config refuses that first).
         """
-        shots, frames = self.clips.masks.shape[:2]
+        shots, frames = self.masks.shape[:2]
         if shots > 1:
             return self.select(list(range(shots - 1))), self.select([shots - 1])
         if frames < 2:
@@ -62,7 +65,7 @@ class SupportTask:
 def asked_loss(head: HeadCall, known: SupportTask, asked: SupportTask) -> Tensor:
     """Loss on the clip of `asked` with the clips of `known` as support.
 
-    The losses that want the masks of every object of the class are left out: a support clip shows the mask of one.
+    The losses that need the masks of every object of the class are left out: a support clip has the mask of one.
     """
-    prediction = head(known.encoded, asked.encoded, len(known.clips))
-    return objective(prediction, asked.clips, asked.config, class_known=False)["total"]
+    prediction = head(known.encoded, known.masks, asked.encoded)
+    return objective(prediction, Truth(asked.masks), asked.encoded.valid, asked.config)["total"]

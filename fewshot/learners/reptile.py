@@ -19,7 +19,6 @@ from fewshot.learners.adaptation import (
     with_weights,
     without_dropout,
 )
-from fewshot.learners.base import Trajectory
 from fewshot.learners.inner_loss import SupportTask
 from fewshot.learners.meta_batch import mean_losses, meta_tasks
 from models.network import FewShotRVOS
@@ -34,16 +33,8 @@ class Reptile(AdaptingLearner):
     query is scored for the log, and teaches nothing.
     """
 
-    def __init__(
-        self,
-        network: FewShotRVOS,
-        chunk_frames: int = 10,
-        trajectory: Trajectory = "linked",
-        *,
-        inner: InnerLoop,
-        train_steps: int,
-    ) -> None:
-        super().__init__(network, chunk_frames, trajectory, inner=inner)
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, train_steps: int) -> None:
+        super().__init__(network, inner=inner)
         self.train_steps = train_steps
 
     def trained(self) -> nn.Module:

@@ -17,9 +17,10 @@ import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from episodes.files import write_whole
-from episodes.types import ClipBatch
+from episodes.types import Clips
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -45,14 +46,15 @@ class ClipPicture:
             raise ValueError(f"masks must be {shape[:3]} bool to fit the frames, found {mask.shape} {mask.dtype}")
 
     @classmethod
-    def of_batch(cls, batch: ClipBatch, clip: int = 0) -> ClipPicture:
-        """One clip of a batch without its padding. Raises ValueError if the batch carries features, not frames."""
-        if batch.frames is None:
-            raise ValueError("this ClipBatch holds trunk features only; load the clip with frames to draw it")
-        height, width = (int(batch.valid[clip].any(dim=axis).sum()) for axis in (1, 0))
-        frames = batch.frames[clip, :, :, :height, :width].permute(0, 2, 3, 1)
-        masks = batch.masks[clip, :, :height, :width]
-        return cls(frames.cpu().contiguous().numpy(), masks.cpu().numpy(), batch.texts[clip])
+    def of_clips(cls, clips: Clips, masks: Tensor, clip: int = 0) -> ClipPicture:
+        """One of N clips without its padding, masks (N, T, H, W) bool. ValueError if they carry no frames."""
+        if clips.frames is None:
+            raise ValueError("these clips hold trunk features only; load them with frames to draw them")
+        rows, columns = clips.picture(clip)
+        frames = clips.frames[clip, :, :, rows, columns].permute(0, 2, 3, 1)
+        return cls(
+            frames.cpu().contiguous().numpy(), masks[clip, :, rows, columns].cpu().numpy(), clips.sentences[clip]
+        )
 
 
 def draw_overlay(

@@ -20,7 +20,7 @@ from episodes.errors import TrainingError, UserError
 from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
-from fewshot.learners import Learner, build_learner
+from fewshot.learners import Decoding, Learner, build_learner
 from fewshot.runs.build import build_network, cached_features, open_catalog
 from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
 from fewshot.runs.features import FeatureStore
@@ -74,8 +74,7 @@ class Trainer:
         self.sampler = build_sampler(config, catalog, "train")
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
-        chunk, trajectory = config.evaluate.chunk_frames, config.evaluate.trajectory
-        self.learner: Learner = build_learner(config.learner, self.network, chunk, trajectory)
+        self.learner: Learner = build_learner(config.learner, self.network)
         self.optimizer = build_optimizer(self.learner.trained(), config.train)
         features = self._features(catalog)
         augment = config.episodes.augment
@@ -92,7 +91,8 @@ class Trainer:
         if validation_sampler is not None:
             episodes = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long, features=features)
             pictures = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long)
-            self.validation = Validation(episodes, pictures, config.train.validation_episodes)
+            count, decoding = config.train.validation_episodes, Decoding.of(config.evaluate)
+            self.validation = Validation(episodes, pictures, count, decoding)
 
     def _features(self, catalog: VideoCatalog) -> FeatureStore | None:
         """One process fills the cache, then all read it."""
@@ -110,13 +110,25 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.network.train()
         with torch_randomness(self.config.seed, TRAINING_STEP, number, self.rank), self.accelerator.autocast():
-            losses = self.learner.backward(episodes.to(self.accelerator.device), share)
+            losses = self._backward(episodes, share)
         self._average_gradients()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
         self._refuse_non_finite(number, episodes, losses, norm)
         self.optimizer.step()
         return StepResult(self._average_losses(losses), norm, rate)
+
+    def _backward(self, episodes: Episode, share: float) -> dict[str, float]:
+        """Leaves the gradient of `share` times the mean loss; returns the mean of each loss term."""
+        parts = episodes.by_size()
+        if len(parts) == 1:
+            return self.learner.backward(episodes.to(self.accelerator.device), share)
+        mean: dict[str, float] = {}
+        for part in parts:
+            weight = len(part.specs) / len(episodes.specs)
+            for name, value in self.learner.backward(part.to(self.accelerator.device), share * weight).items():
+                mean[name] = mean.get(name, 0.0) + weight * value
+        return mean
 
     def _average_gradients(self) -> None:
         """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean."""

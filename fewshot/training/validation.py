@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from episodes.dataset import EpisodeDataset
 from episodes.types import Episode
-from fewshot.learners import Learner
+from fewshot.learners import Decoding, Learner
 from fewshot.results.metrics import TOLERANCES, score_clip
 from fewshot.results.overlays import ClipPicture, Picture, draw_overlay
 
@@ -30,11 +30,12 @@ class ValidationScores:
 class Validation:
     """The first `count` validation episodes."""
 
-    def __init__(self, dataset: EpisodeDataset, pictures: EpisodeDataset, count: int) -> None:
+    def __init__(self, dataset: EpisodeDataset, pictures: EpisodeDataset, count: int, decoding: Decoding) -> None:
         """`pictures` has the same episodes with decoded frames, for drawing; `dataset` may have cached features."""
         self.dataset = dataset
         self.pictures = pictures
         self.count = count
+        self.decoding = decoding
 
     def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:
         """Scores, and a picture (H, W, 3) of the first episode."""
@@ -43,8 +44,9 @@ class Validation:
         for index in range(self.count):
             episode: Episode = self.dataset[index].to(device)
             rows, columns = episode.query.picture()
-            predicted = learner.adapt(episode.support).predict(episode.query)[0, :, rows, columns].cpu().numpy() > 0.5
-            truth = episode.query.masks[0, :, rows, columns].cpu().numpy()
+            answer = learner.adapt(episode.support).predict(episode.query, self.decoding)
+            predicted = answer[0, :, rows, columns].cpu().numpy() > 0.5
+            truth = episode.truth.masks[0, :, rows, columns].cpu().numpy()
             j, f = score_clip(predicted, truth, tolerance=TOLERANCES["paper"])
             region.append(j)
             boundary.append(f)
@@ -57,5 +59,7 @@ class Validation:
 
     def _draw(self, predicted: NDArray[np.bool_], title: str) -> Picture:
         episode = self.pictures[0]
-        support = [ClipPicture.of_batch(episode.support, shot) for shot in range(episode.shots)]
-        return draw_overlay(support, ClipPicture.of_batch(episode.query), predicted, title=title)
+        clips, masks = episode.support.clips, episode.support.masks
+        support = [ClipPicture.of_clips(clips, masks, shot) for shot in range(episode.shots)]
+        query = ClipPicture.of_clips(episode.query, episode.truth.masks)
+        return draw_overlay(support, query, predicted, title=title)

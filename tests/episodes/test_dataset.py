@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from episodes.catalog import VideoCatalog
 from episodes.config import AugmentConfig
-from episodes.dataset import EpisodeDataset, collate, join_clips, load_clip, load_masks, rename
+from episodes.dataset import EpisodeDataset, collate, join_clips, join_truths, load_clip, load_masks, rename
 from episodes.decode import decode_mask, read_frame
 from episodes.errors import ConfigError, ReadError
 from episodes.readers.ytvos import read_ytvos
 from episodes.sampling import EpisodeSampler, manifest, manifest_hash
-from episodes.types import ClipBatch, ClipRef, Episode, Pyramid
+from episodes.types import ClipRef, Clips, Episode, Pyramid
 from tests.tiny_benchmark import write_tiny_benchmark
 
 AUGMENT = AugmentConfig(scale=(0.6, 1.5), brightness=0.3, hue=0.1)
@@ -48,29 +49,30 @@ def fake_features(paths: list[Path]) -> Pyramid:
 
 def test_masks_are_those_of_the_object_and_of_its_class(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
-    clip = load_clip(catalog, ref, category, category, short_side=48)
+    clip, truth = load_clip(catalog, ref, category, category, short_side=48)
     video = catalog.videos[ref.video]
     ids = np.stack([decode_mask(video.mask_path(frame)) for frame in ref.frames])
-    assert clip.masks.shape == (1, 4, 64, 64)
-    assert np.array_equal(clip.masks[0, :, :48, :64].numpy(), ids == int(ref.object_id))
+    assert truth.class_masks is not None
+    assert truth.masks.shape == (1, 4, *clip.size) == (1, 4, 64, 64)
+    assert np.array_equal(truth.masks[0, :, :48, :64].numpy(), ids == int(ref.object_id))
     members = [int(record.id) for record in video.objects_of(category)]
     assert len(members) == 2
-    assert np.array_equal(clip.class_masks[0, :, :48, :64].numpy(), np.isin(ids, members))
-    assert not clip.masks[..., 48:, :].any()
+    assert np.array_equal(truth.class_masks[0, :, :48, :64].numpy(), np.isin(ids, members))
+    assert not truth.masks[..., 48:, :].any()
     assert clip.valid[0, :48].all()
     assert not clip.valid[0, 48:].any()
 
 
 def test_times_are_positions_in_the_whole_video(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
-    clip = load_clip(catalog, ref, category, category, short_side=48)
+    clip, _ = load_clip(catalog, ref, category, category, short_side=48)
     assert clip.times[0].tolist() == pytest.approx([2 / 8, 3 / 8, 4 / 8, 5 / 8])
 
 
 def test_a_clip_has_the_pictures_that_a_feature_store_would_encode(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
     for side in (48, 30, 80):
-        clip = load_clip(catalog, ref, category, category, short_side=side)
+        clip, _ = load_clip(catalog, ref, category, category, short_side=side)
         assert clip.frames is not None
         for position, frame in enumerate(ref.frames):
             path = catalog.videos[ref.video].frame_path(frame)
@@ -90,10 +92,10 @@ def test_features_stand_for_pictures_that_are_then_not_decoded(
 ) -> None:
     monkeypatch.setattr("episodes.dataset.decode_picture", lambda path: pytest.fail(f"decoded {path}"))
     episode = dataset(catalog, features=fake_features)[0]
-    assert episode.support.frames is None
-    assert episode.support.features is not None
+    assert episode.support.clips.frames is None
+    assert episode.support.clips.features is not None
     frames = [[float(frame) for frame in clip.frames] for clip in episode.specs[0].support]
-    assert episode.support.features.f16[:, :, 0, 0, 0].tolist() == frames
+    assert episode.support.clips.features.f16[:, :, 0, 0, 0].tolist() == frames
 
 
 def test_features_of_another_size_are_refused(catalog: VideoCatalog) -> None:
@@ -141,7 +143,7 @@ def test_support_and_query_call_the_class_by_the_same_name(catalog: VideoCatalog
     for index in range(20):
         episode = data[index]
         spec = episode.specs[0]
-        for text in (*episode.support.texts, *episode.query.texts):
+        for text in (*episode.support.clips.sentences, *episode.query.sentences):
             assert spec.alias in text.split()
             assert spec.alias == spec.category or spec.category not in text.split()
 
@@ -150,12 +152,12 @@ def test_support_and_query_call_the_class_by_the_same_name(catalog: VideoCatalog
 
 
 def same(a: Episode, b: Episode) -> bool:
-    pairs = [(a.support, b.support), (a.query, b.query)]
-    tensors = ("frames", "masks", "class_masks", "valid", "times")
-    return a.specs == b.specs and all(
-        x.texts == y.texts and all(torch.equal(getattr(x, name), getattr(y, name)) for name in tensors)
-        for x, y in pairs
-    )
+    def tensors(episode: Episode) -> list[Tensor]:
+        clips = [getattr(c, n) for c in (episode.support.clips, episode.query) for n in ("frames", "valid", "times")]
+        return [*clips, episode.support.masks, *vars(episode.truth).values()]
+
+    words = [(episode.support.clips.sentences, episode.query.sentences) for episode in (a, b)]
+    return a.specs == b.specs and words[0] == words[1] and all(map(torch.equal, tensors(a), tensors(b)))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -185,11 +187,10 @@ def test_flipped_clips_keep_true_sentences(catalog: VideoCatalog) -> None:
     flipped = dataset(catalog, augment=AugmentConfig(flip=1.0))
     checked = 0
     for index in range(30):
-        query = flipped[index].query
-        words = query.texts[0].split()
+        words, masks = flipped[index].query.sentences[0].split(), flipped[index].truth.masks
         if "left" in words or "right" in words:
-            columns = torch.arange(query.masks.shape[-1]).float()
-            centre = (query.masks[0].float() * columns).sum() / query.masks[0].sum()
+            columns = torch.arange(masks.shape[-1]).float()
+            centre = (masks[0].float() * columns).sum() / masks[0].sum()
             assert ("left" in words) == bool(centre < 32)
             checked += 1
     assert checked > 3
@@ -200,22 +201,23 @@ def test_flipped_clips_keep_true_sentences(catalog: VideoCatalog) -> None:
 
 def test_clips_of_different_sizes_are_padded_to_the_largest(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
-    small, large = (load_clip(catalog, ref, category, category, short_side=side) for side in (30, 96))
-    batch = join_clips([small, large])
-    assert batch.masks.shape == (2, 4, 96, 128)
+    loaded = [load_clip(catalog, ref, category, category, short_side=side) for side in (30, 96)]
+    (small, small_truth), (large, _) = loaded
+    batch, truth = join_clips([small, large]), join_truths([truth for _, truth in loaded])
+    assert truth.masks.shape == (2, 4, *batch.size) == (2, 4, 96, 128)
     assert batch.valid.flatten(1).sum(1).tolist() == [30 * 40, 96 * 128]
-    assert torch.equal(batch.masks[:1, :, :32, :64], small.masks)
-    assert not batch.masks[0, :, 32:].any()
-    assert batch.texts == small.texts + large.texts
+    assert torch.equal(truth.masks[:1, :, :32, :64], small_truth.masks)
+    assert not truth.masks[0, :, 32:].any()
+    assert batch.sentences == small.sentences + large.sentences
 
 
 def test_features_are_padded_like_their_pictures(catalog: VideoCatalog) -> None:
     def features(side: int) -> Pyramid:
         return Pyramid(*(torch.ones(1, 4, 2, side // s, side // s) for s in (4, 8, 16, 32)))
 
-    def clip(side: int) -> ClipBatch:
-        blank = torch.zeros(1, 4, side, side, dtype=torch.bool)
-        return ClipBatch(None, blank, blank, blank[:, 0], torch.zeros(1, 4), ("x",), features(side))
+    def clip(side: int) -> Clips:
+        whole = torch.ones(1, side, side, dtype=torch.bool)
+        return Clips(whole, torch.zeros(1, 4), ("x",), features=features(side))
 
     batch = join_clips([clip(32), clip(96)])
     assert batch.features is not None
@@ -235,7 +237,7 @@ def test_a_batch_keeps_episodes_and_their_shots_side_by_side(catalog: VideoCatal
 def test_what_cannot_be_one_batch_is_refused(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
     shorter = ClipRef(ref.video, ref.object_id, ref.expression_id, ref.frames[:2])
-    clips = [load_clip(catalog, item, category, category, short_side=48) for item in (ref, shorter)]
+    clips = [load_clip(catalog, item, category, category, short_side=48)[0] for item in (ref, shorter)]
     with pytest.raises(ValueError, match=r"\[2, 4\] frames"):
         join_clips(clips)
     one_shot = EpisodeDataset(catalog, EpisodeSampler(catalog, group=1, split="train", seed=0, shots=1), 48)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from episodes.geometry import pad, padded_size, resize_frames, resize_ids, target_size, valid_area
+from episodes.geometry import resize_frames, resize_ids, target_size
+from episodes.padding import pad, padded_size, valid_area
 
 
 def test_the_short_side_decides_unless_the_long_one_is_too_long() -> None:

@@ -59,11 +59,11 @@ def test_classes_with_one_video_are_refused_or_left_out(real: VideoCatalog) -> N
 def test_an_episode_of_real_clips_loads(real: VideoCatalog) -> None:
     sampler = EpisodeSampler(real, group=3, split="train", seed=0, small_classes="skip")
     episode = EpisodeDataset(real, sampler, 90)[0]
-    assert episode.support.frames is not None
-    assert episode.support.frames.shape == (1, 5, 3, 96, 160)
+    assert episode.support.clips.frames is not None
+    assert episode.support.clips.frames.shape == (1, 5, 3, 96, 160)
     assert episode.support.masks[:, 2].any()
     task = evaluation_tasks(
         real, real.novel_classes(4), seed=0, support_videos=1, support_frames=5, small_classes="skip"
     )[0]
-    clip = load_clip(real, task.queries[0], task.category, task.category, short_side=90)
-    assert clip.masks.shape[:2] == (1, 8)
+    clip, truth = load_clip(real, task.queries[0], task.category, task.category, short_side=90)
+    assert truth.masks.shape == (1, 8, *clip.size)

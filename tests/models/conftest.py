@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.network import Trunk
+from models.trunk import Trunk
 from tests.random_clips import shared_trunk
 
 

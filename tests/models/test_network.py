@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor
 
 from episodes.errors import ConfigError
-from episodes.types import ClipBatch
+from episodes.types import Clips, Support, Truth
 from fewshot.config.training import TrainConfig
 from fewshot.training.optimizer import build_optimizer
 from models.config import ModelConfig
-from models.network import FewShotRVOS, Trunk
+from models.network import FewShotRVOS
 from models.objective import objective
-from tests.random_clips import SENTENCES, random_clips, small_config, small_network
+from models.trunk import Trunk
+from tests.random_clips import (
+    SENTENCES,
+    annotated_clips,
+    in_features,
+    random_clips,
+    random_support,
+    small_config,
+    small_network,
+)
 
 FOUR_LEVELS = (8, 16, 32, 64)
 ROUNDING = 1e-3  # the most that another order of the same sums may change, in standard deviations of the logits
@@ -33,31 +41,20 @@ READERS = [
 ]
 
 
-def masks_of(network: FewShotRVOS, support: ClipBatch, query: ClipBatch, shots: int) -> Tensor:
+def masks_of(network: FewShotRVOS, support: Support, query: Clips) -> Tensor:
     """Mask logits (B, T, Q, h, w) of the last layer."""
     with torch.no_grad():
-        prediction = network(support, query, shots)
-        return prediction.candidates()[1]
+        return network(support, query).candidates()[1]
 
 
-def with_mask(clips: ClipBatch, clip: int, value: Tensor | bool) -> ClipBatch:
-    masks = clips.masks.clone()
+def with_mask(support: Support, clip: int, value: Tensor | bool) -> Support:
+    masks = support.masks.clone()
     masks[clip] = value
-    return replace(clips, masks=masks)
+    return replace(support, masks=masks)
 
 
-def padded(clips: ClipBatch, rows: int, columns: int) -> ClipBatch:
-    def grown(x: Tensor) -> Tensor:
-        return F.pad(x, (0, columns, 0, rows))
-
-    assert clips.frames is not None
-    return replace(
-        clips,
-        frames=grown(clips.frames),
-        masks=grown(clips.masks),
-        class_masks=grown(clips.class_masks),
-        valid=grown(clips.valid),
-    )
+def with_clips(support: Support, **values: Any) -> Support:
+    return replace(support, clips=replace(support.clips, **values))
 
 
 def difference(a: Tensor, b: Tensor) -> float:
@@ -69,58 +66,54 @@ def differ(a: Tensor, b: Tensor) -> bool:
     return difference(a, b) > 10 * ROUNDING
 
 
-def correlation(a: Tensor, b: Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
-
-
 # --------------------------------------------------------------------------- what is read
 
 
 @pytest.mark.parametrize("changes", READERS, ids=str)
 def test_the_mask_of_each_shot_changes_the_prediction(changes: dict[str, Any]) -> None:
     network = small_network(**copy.deepcopy(changes))
-    support, query = random_clips(3), random_clips(1, seed=1)
+    support, query = random_support(3), random_clips(1, seed=1)
 
-    before = masks_of(network, support, query, 3)
+    before = masks_of(network, support, query)
 
     for shot in range(3):
         other = with_mask(support, shot, ~support.masks[shot])
-        assert differ(masks_of(network, other, query, 3), before), f"shot {shot}"
+        assert differ(masks_of(network, other, query), before), f"shot {shot}"
 
 
 @pytest.mark.parametrize("changes", READERS[::3], ids=str)
 def test_the_order_of_shots_does_not_change_the_prediction(changes: dict[str, Any]) -> None:
     network = small_network(**copy.deepcopy(changes))
-    support, query = random_clips(3), random_clips(1, seed=1)
+    support, query = random_support(3), random_clips(1, seed=1)
 
-    straight, turned = (masks_of(network, support.select(order), query, 3) for order in ([0, 1, 2], [2, 0, 1]))
+    straight, turned = (masks_of(network, support.select(order), query) for order in ([0, 1, 2], [2, 0, 1]))
 
     assert difference(straight, turned) < ROUNDING
 
 
 def test_every_support_frame_of_every_shot_changes_the_prediction() -> None:
     network = small_network()
-    support, query = random_clips(2, frames=3), random_clips(1, seed=1)
-    before = masks_of(network, support, query, 2)
-    assert support.frames is not None
+    support, query = random_support(2, frames=3), random_clips(1, seed=1)
+    before = masks_of(network, support, query)
+    assert support.clips.frames is not None
 
     for shot, frame in product(range(2), range(3)):
-        frames = support.frames.clone()
+        frames = support.clips.frames.clone()
         frames[shot, frame] = 255 - frames[shot, frame]
-        assert differ(masks_of(network, replace(support, frames=frames), query, 2), before), (shot, frame)
+        assert differ(masks_of(network, with_clips(support, frames=frames), query), before), (shot, frame)
 
 
 def test_the_middle_frame_of_the_last_shot_is_all_that_the_published_memory_reads() -> None:
     network = small_network(affinity={"support_frames": "middle", "prior": False})
-    support, query = random_clips(2, frames=3), random_clips(1, seed=1)
-    before = masks_of(network, support, query, 2)
-    assert support.frames is not None
+    support, query = random_support(2, frames=3), random_clips(1, seed=1)
+    before = masks_of(network, support, query)
+    assert support.clips.frames is not None
 
     for shot, frame in product(range(2), range(3)):
-        masks, frames = support.masks.clone(), support.frames.clone()
+        masks, frames = support.masks.clone(), support.clips.frames.clone()
         masks[shot, frame] = ~masks[shot, frame]
         frames[shot, frame] = 255 - frames[shot, frame]
-        after = masks_of(network, replace(support, masks=masks, frames=frames), query, 2)
+        after = masks_of(network, with_clips(replace(support, masks=masks), frames=frames), query)
         assert torch.equal(after, before) == ((shot, frame) != (1, 1)), (shot, frame)
 
 
@@ -128,82 +121,64 @@ def test_the_middle_frame_of_the_last_shot_is_all_that_the_published_memory_read
 @pytest.mark.parametrize("fusion", ["residual", "multiply"])
 def test_the_sentence_changes_the_prediction(head: str, fusion: str) -> None:
     network = small_network(mask={"head": head}, fusion=fusion)
-    support, query = random_clips(1), random_clips(1, seed=1)
+    support, query = random_support(1), random_clips(1, seed=1)
 
-    before = masks_of(network, support, query, 1)
+    before = masks_of(network, support, query)
 
-    assert differ(masks_of(network, support, replace(query, texts=("the yellow cross",)), 1), before)
-    assert differ(masks_of(network, replace(support, texts=("the yellow cross",)), query, 1), before)
+    assert differ(masks_of(network, support, replace(query, sentences=("the yellow cross",))), before)
+    assert differ(masks_of(network, with_clips(support, sentences=("the yellow cross",)), query), before)
 
 
 def test_stretched_masks_cover_more_of_a_padded_support_than_aligned_ones_and_the_same_of_a_whole_one() -> None:
     """A mask that fills the picture: aligned it stops where the padding begins, stretched it reaches over it."""
     networks = [small_network(affinity={"align_masks": align}) for align in (True, False)]
-    clips = with_mask(random_clips(1), 0, True)
     covered = []
-    for clip in (clips, padded(clips, 0, 64)):
+    for width in (96, 65):  # 65 is padded to 96
+        support = random_support(1, size=(64, width))
+        support = with_mask(support, 0, support.clips.valid)
         with torch.no_grad():
-            memories = [n.head.remember(n.trunk(clip), 1, clip.masks.shape[-2:]).levels[0] for n in networks]
+            memories = [
+                n.head.remember(n.trunk(support.clips), support.masks, support.clips.size).levels[0] for n in networks
+            ]
         covered.append([float(memory.coverage.mean()) for memory in memories])
 
-    whole, wide = covered
+    whole, narrow = covered
     assert whole == [1.0, 1.0]
-    assert wide[0] < 0.6
-    assert wide[1] == 1.0
-
-
-def test_the_truth_of_the_query_is_never_read() -> None:
-    network = small_network()
-    support, query = random_clips(1), random_clips(1, seed=1)
-    hidden = replace(query, masks=~query.masks, class_masks=~query.class_masks)
-
-    assert torch.equal(masks_of(network, support, query, 1), masks_of(network, support, hidden, 1))
+    assert narrow[0] < 0.8
+    assert narrow[1] == 1.0
 
 
 @pytest.mark.parametrize(("head", "prior"), [("dense", True), ("query", False), ("hybrid", True)])
 def test_a_batch_of_episodes_gives_what_each_gives_alone(head: str, prior: bool) -> None:
     network = small_network(mask={"head": head}, affinity={"prior": prior})
-    support, query = random_clips(6), random_clips(3, seed=1)  # sentences of different lengths
+    support, query = random_support(6), random_clips(3, seed=1)  # sentences of different lengths
 
-    together = masks_of(network, support, query, 2)
+    together = masks_of(network, support, query)
 
     for episode in range(3):
         own = [2 * episode, 2 * episode + 1]
-        alone = masks_of(network, support.select(own), query.select([episode]), 2)
+        alone = masks_of(network, support.select(own), query.select([episode]))
         assert difference(together[episode : episode + 1], alone) < ROUNDING
 
 
 @pytest.mark.parametrize("stages", [(), ("self",), ("cross",), ("self", "cross")], ids=str)
 def test_one_memory_serves_a_batch_of_queries(stages: tuple[str, ...]) -> None:
     network = small_network(affinity={"stages": stages})
-    support, query = network.trunk(random_clips(2)), network.trunk(random_clips(3, seed=1))
+    support, query = random_support(2), network.trunk(random_clips(3, seed=1))
 
     with torch.no_grad():
-        shared = network.head.decode(query, network.head.remember(support, 2, query.size).expand(3))
-        repeated = network.head(support.select([0, 1] * 3), query, 2)
+        memory = network.head.remember(network.trunk(support.clips), support.masks, query.size)
+        shared = network.head.decode(query, memory.expand(3))
+        thrice = support.select([0, 1] * 3)
+        repeated = network.head(network.trunk(thrice.clips), thrice.masks, query)
 
     assert difference(shared.candidates()[1], repeated.candidates()[1]) < ROUNDING
-
-
-@pytest.mark.parametrize(("rows", "columns"), [(32, 0), (0, 32), (32, 32)])
-def test_padding_leaves_the_prediction_of_the_picture_much_as_it_was(rows: int, columns: int) -> None:
-    """No more is promised: the trunk sees the padding as black, and the group norms and self stage see it too."""
-    network = small_network(stirred=False)
-    size = (128, 128)
-    support, query, other = (random_clips(1, size=size, seed=seed) for seed in range(3))
-
-    plain, elsewhere = (masks_of(network, support, clip, 1) for clip in (query, other))
-    grown = masks_of(network, support, padded(query, rows, columns), 1)
-
-    assert grown.shape[-2:] == ((128 + rows) // 4, (128 + columns) // 4)
-    assert correlation(grown[..., :32, :32], plain) > 0.65
-    assert abs(correlation(elsewhere, plain)) < 0.3  # the measure tells queries apart
 
 
 def test_support_and_query_may_differ_in_size_and_length() -> None:
     network = small_network()
 
-    found = masks_of(network, random_clips(2, frames=3, size=(64, 96)), random_clips(1, size=(96, 64), frames=4), 2)
+    found = masks_of(network, random_support(2, frames=3, size=(64, 96)), random_clips(1, size=(96, 64), frames=4))
 
     assert found.shape == (1, 4, 2, 24, 16)
     assert found.isfinite().all()
@@ -212,9 +187,10 @@ def test_support_and_query_may_differ_in_size_and_length() -> None:
 # --------------------------------------------------------------------------- what learns
 
 
-def backward(network: FewShotRVOS, support: ClipBatch, query: ClipBatch, shots: int) -> dict[str, Tensor]:
+def backward(network: FewShotRVOS, support: Support, asked: tuple[Clips, Truth]) -> dict[str, Tensor]:
     network.train()
-    terms = objective(network(support, query, shots), query, network.config.loss)
+    query, truth = asked
+    terms = objective(network(support, query), truth, query.valid, network.config.loss)
     terms["total"].backward()
     return terms
 
@@ -253,7 +229,7 @@ def test_every_trainable_weight_of_every_variant_gets_a_finite_gradient(number: 
         changes["encoder_layers"] = number % 2
     network = small_network(**changes)
 
-    terms = backward(network, random_clips(4), random_clips(2, seed=1), 2)
+    terms = backward(network, random_support(4), annotated_clips(2, seed=1))
 
     assert terms["total"].isfinite()
     assert_all_learn(network)
@@ -262,20 +238,20 @@ def test_every_trainable_weight_of_every_variant_gets_a_finite_gradient(number: 
 @pytest.mark.parametrize("changes", READERS, ids=str)
 def test_a_support_without_any_mask_gives_finite_predictions_and_gradients(changes: dict[str, Any]) -> None:
     network = small_network(**copy.deepcopy(changes))
-    support, query = random_clips(2), random_clips(1, seed=1)
+    support, asked = random_support(2), annotated_clips(1, seed=1)
     empty = replace(support, masks=torch.zeros_like(support.masks))
 
-    assert masks_of(network, empty, query, 2).isfinite().all()
-    assert backward(network, empty, query, 2)["total"].isfinite()
+    assert masks_of(network, empty, asked[0]).isfinite().all()
+    assert backward(network, empty, asked)["total"].isfinite()
     assert_all_learn(network)
 
 
 def test_a_query_without_its_object_gives_a_finite_loss_and_gradients() -> None:
     network = small_network()
-    query = random_clips(1, seed=1)
-    gone = replace(query, masks=torch.zeros_like(query.masks), class_masks=torch.zeros_like(query.masks))
+    query, truth = annotated_clips(1, seed=1)
+    nothing = torch.zeros_like(truth.masks)
 
-    terms = backward(network, random_clips(1), gone, 1)
+    terms = backward(network, random_support(1), (query, Truth(nothing, nothing)))
 
     assert all(term.isfinite() for term in terms.values())
     assert_all_learn(network)
@@ -287,7 +263,7 @@ def test_a_query_without_its_object_gives_a_finite_loss_and_gradients() -> None:
 def test_frozen_parts_of_the_head_get_no_gradient_and_the_rest_does() -> None:
     network = small_network(freeze=("affinity", "decoder.class_embed"))
 
-    backward(network, random_clips(1), random_clips(1, seed=1), 1)
+    backward(network, random_support(1), annotated_clips(1, seed=1))
 
     weights = dict(network.head.named_parameters())
     frozen = [name for name, weight in weights.items() if not weight.requires_grad]
@@ -320,7 +296,7 @@ def test_no_bit_of_the_trunk_changes_in_an_optimiser_step_and_the_head_does() ->
     head_before = {name: value.clone() for name, value in network.head.state_dict().items()}
     optimizer = build_optimizer(network.head, TrainConfig())
 
-    backward(network, random_clips(1), random_clips(1, seed=1), 1)
+    backward(network, random_support(1), annotated_clips(1, seed=1))
     optimizer.step()
 
     assert all(torch.equal(value, trunk_before[name]) for name, value in network.trunk.state_dict().items())
@@ -331,10 +307,10 @@ def test_no_bit_of_the_trunk_changes_in_an_optimiser_step_and_the_head_does() ->
 
 def test_cached_features_give_what_frames_give() -> None:
     network = small_network()
-    support, query = random_clips(1), random_clips(1, seed=1)
-    cached = replace(query, frames=None, features=network.trunk(query).pyramid)
+    support, query = random_support(1), random_clips(1, seed=1)
+    cached = in_features(network.trunk, query)
 
-    assert torch.equal(masks_of(network, support, query, 1), masks_of(network, support, cached, 1))
+    assert torch.equal(masks_of(network, support, query), masks_of(network, support, cached))
 
 
 def test_one_seed_gives_one_network() -> None:

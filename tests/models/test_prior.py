@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
 
 from models.prior import AffinityPrior, PriorMemory
@@ -33,8 +34,15 @@ def noise(frames: int, seed: int) -> Tensor:
     return F.normalize(drawn, dim=2)
 
 
+def remembered(prior: AffinityPrior, embeddings: Tensor, masks: Tensor, shots: int = 1) -> PriorMemory:
+    """The memory of one episode: embeddings (1, K S, D, h, w), masks (1, K S, H, W); nothing of it is padding."""
+    embeddings, masks = (rearrange(x, "1 (k s) ... -> k s ...", k=shots) for x in (embeddings, masks))
+    alone = prior.remember(embeddings, masks, torch.ones(shots, *masks.shape[-2:], dtype=torch.bool))
+    return PriorMemory.of_shots([list(range(shots))], [alone], shots)
+
+
 def test_log_odds_are_high_on_the_support_object_and_low_elsewhere(prior: AffinityPrior) -> None:
-    memory = prior.remember(*scene(2, slice(0, 2)))
+    memory = remembered(prior, *scene(2, slice(0, 2)))
     query, masks = scene(3, slice(3, 4))
 
     logits = prior(query, memory)
@@ -48,7 +56,7 @@ def test_log_odds_are_high_on_the_support_object_and_low_elsewhere(prior: Affini
 def test_without_any_support_mask_every_pixel_is_negative(prior: AffinityPrior) -> None:
     embeddings, masks = scene(2, slice(0, 2))
 
-    logits = prior(noise(3, 1), prior.remember(embeddings, torch.zeros_like(masks)))
+    logits = prior(noise(3, 1), remembered(prior, embeddings, torch.zeros_like(masks)))
 
     assert logits.isfinite().all()
     assert (logits < 0).all()
@@ -57,7 +65,7 @@ def test_without_any_support_mask_every_pixel_is_negative(prior: AffinityPrior) 
 def test_a_support_that_is_all_object_makes_every_pixel_positive(prior: AffinityPrior) -> None:
     embeddings, masks = scene(2, slice(0, 2))
 
-    logits = prior(noise(3, 1), prior.remember(embeddings, torch.ones_like(masks)))
+    logits = prior(noise(3, 1), remembered(prior, embeddings, torch.ones_like(masks)))
 
     assert logits.isfinite().all()
     assert (logits > 0).all()
@@ -68,7 +76,7 @@ def test_an_absent_side_stays_finite_at_the_sharpest_temperature_and_learns(prio
         prior.log_temperature.fill_(10.0)
     embeddings, masks = scene(2, slice(0, 2))
 
-    logits = prior(-embeddings, prior.remember(embeddings, torch.zeros_like(masks)))
+    logits = prior(-embeddings, remembered(prior, embeddings, torch.zeros_like(masks)))
     logits.sum().backward()
 
     assert logits.isfinite().all()
@@ -80,14 +88,14 @@ def test_the_order_of_support_frames_does_not_matter_and_each_mask_does(prior: A
     masks = torch.rand(1, 3, 16 * SIDE, 16 * SIDE, generator=torch.Generator().manual_seed(3)) > 0.7
     order = [2, 0, 1]
 
-    straight = prior(query, prior.remember(support, masks))
+    straight = prior(query, remembered(prior, support, masks))
 
-    turned = prior(query, prior.remember(support[:, order], masks[:, order]))
+    turned = prior(query, remembered(prior, support[:, order], masks[:, order]))
     torch.testing.assert_close(straight, turned, atol=1e-5, rtol=1e-5)
     for frame in range(3):
         other = masks.clone()
         other[:, frame] = ~other[:, frame]
-        assert not torch.allclose(prior(query, prior.remember(support, other)), straight, atol=1e-3)
+        assert not torch.allclose(prior(query, remembered(prior, support, other)), straight, atol=1e-3)
 
 
 def test_repeating_the_support_does_not_change_the_prior(prior: AffinityPrior) -> None:
@@ -95,8 +103,8 @@ def test_repeating_the_support_does_not_change_the_prior(prior: AffinityPrior) -
     query = noise(1, 1)
     embeddings, masks = scene(1, slice(0, 2))
 
-    once = prior(query, prior.remember(embeddings, masks))
-    thrice = prior(query, prior.remember(embeddings.repeat(1, 3, 1, 1, 1), masks.repeat(1, 3, 1, 1)))
+    once = prior(query, remembered(prior, embeddings, masks))
+    thrice = prior(query, remembered(prior, embeddings.repeat(1, 3, 1, 1, 1), masks.repeat(1, 3, 1, 1)))
 
     torch.testing.assert_close(once, thrice, atol=1e-5, rtol=1e-5)
 
@@ -111,18 +119,34 @@ def test_embeddings_are_unit_vectors_at_stride_16_and_siamese(prior: AffinityPri
     torch.testing.assert_close(prior.embeddings(f16[1:], f32[1:]), embedded[1:], atol=1e-5, rtol=1e-5)
 
 
-def test_coverage_is_the_share_of_a_token_that_the_mask_covers(prior: AffinityPrior) -> None:
+def test_padding_counts_neither_as_object_nor_as_surroundings(prior: AffinityPrior) -> None:
+    query, support, other = noise(1, 1), noise(2, 2), noise(2, 3)
+    masks = torch.rand(1, 2, 16 * SIDE, 16 * SIDE, generator=torch.Generator().manual_seed(3)) > 0.7
+    valid = torch.ones(1, 16 * SIDE, 16 * SIDE, dtype=torch.bool)
+    valid[:, 32:], valid[:, :, 40:] = False, False  # two rows of tokens and a column of the rest; half of another
+    seen = F.max_pool2d(valid[:, None].float(), 16).bool()
+
+    memory = prior.remember(support, masks & valid, valid)
+
+    elsewhere = torch.where(seen[:, :, None], support, other)
+    assert torch.equal(prior(query, memory), prior(query, prior.remember(elsewhere, masks & valid, valid)))
+    torch.testing.assert_close(memory.shares.sum(-1), F.avg_pool2d(valid.float(), 16).flatten().repeat(2)[None, None])
+    cut = prior.remember(support[..., :2, :2], masks[..., :32, :32], valid[..., :32, :32])
+    assert not torch.allclose(prior(query, cut), prior(query, memory), atol=1e-3), "the half token counts"
+
+
+def test_the_share_of_a_token_is_that_which_the_mask_covers(prior: AffinityPrior) -> None:
     masks = torch.zeros(1, 1, 16 * SIDE, 16 * SIDE, dtype=torch.bool)
     masks[..., :16, :8] = True  # half of the first token
 
-    memory = prior.remember(noise(1, 1), masks)
+    memory = remembered(prior, noise(1, 1), masks)
 
-    assert memory.coverage[0, 0, 0] == 0.5
-    assert memory.coverage[0, 0, 1:].sum() == 0
+    assert memory.shares[0, 0, 0].tolist() == [0.5, 0.5]
+    assert memory.shares[0, 0, 1:, 0].sum() == 0
 
 
 def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
-    memory = prior.remember(*scene(2, slice(0, 2)))
+    memory = remembered(prior, *scene(2, slice(0, 2)))
     queries = torch.cat([noise(2, seed) for seed in range(3)])
 
     together = prior(queries, memory.expand(3))
@@ -132,12 +156,14 @@ def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
         torch.testing.assert_close(together[clip : clip + 1], prior(queries[clip : clip + 1], memory))
 
 
-def test_every_shot_has_one_voice_and_shots_without_a_mask_have_none(prior):
+def test_every_shot_has_one_vote_and_shots_without_a_mask_have_none(prior: AffinityPrior) -> None:
     query, support = noise(3, 1), noise(4, 4)
     masks = torch.zeros(1, 4, 64, 64, dtype=torch.bool)
     masks[:, :, 16:48, 16:48] = True
-    first, second = (prior(query, prior.remember(support[:, part], masks[:, part])) for part in (slice(2), slice(2, 4)))
-    both = prior(query, prior.remember(support, masks, shots=2))
+    first, second = (
+        prior(query, remembered(prior, support[:, part], masks[:, part])) for part in (slice(2), slice(2, 4))
+    )
+    both = prior(query, remembered(prior, support, masks, shots=2))
     assert torch.allclose(both, (first + second) / 2, atol=1e-4)
     masks[:, 2:] = False
-    assert torch.allclose(prior(query, prior.remember(support, masks, shots=2)), first, atol=1e-4)
+    assert torch.allclose(prior(query, remembered(prior, support, masks, shots=2)), first, atol=1e-4)

@@ -20,7 +20,8 @@ from torch import Tensor
 from episodes.types import Pyramid
 from models.config import AffinityConfig, MaskConfig, ModelConfig
 from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
-from models.network import Encoded, Head
+from models.network import Head
+from models.trunk import Encoded
 
 VALUES = Path(__file__).with_name("published_values.json")
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -70,7 +71,8 @@ def build(stages: tuple[str, ...], query_mode: str) -> Head:
     return head
 
 
-def clip(name: str, size: tuple[int, int], picture: tuple[int, int]) -> Encoded:
+def clip(name: str, size: tuple[int, int], picture: tuple[int, int]) -> tuple[Encoded, Tensor]:
+    """What the trunk would give of a clip, and masks of its object."""
     h, w = size
     features = {s: drawn(f"{name}-f{s}", 1, FRAMES, c, h // s, w // s) for s, c in CHANNELS.items()}
     masks = torch.zeros(1, FRAMES, h, w, dtype=torch.bool)
@@ -78,22 +80,22 @@ def clip(name: str, size: tuple[int, int], picture: tuple[int, int]) -> Encoded:
     masks[:, 0, :, :30] = False
     valid = torch.zeros(1, h, w, dtype=torch.bool)
     valid[:, : picture[0], : picture[1]] = True
-    return Encoded(
+    encoded = Encoded(
         pyramid=Pyramid(*features.values()),
-        masks=masks,
         valid=valid,
         times=torch.linspace(0, 1, FRAMES)[None],
         words=drawn(f"{name}-words", 1, WORDS, TEXT),
         word_valid=torch.ones(1, WORDS, dtype=torch.bool),
         sentence=drawn(f"{name}-sentence", 1, TEXT),
     )
+    return encoded, masks
 
 
 def values(variant: str) -> dict[str, list[float]]:
     """Every output in a few numbers, all loss terms, and the gradient's norm by part of the head."""
     head = build(**VARIANTS[variant])
-    query = clip("query", QUERY, PICTURE)
-    prediction = head(clip("support", SUPPORT, SUPPORT), query, 1)
+    query, truth = clip("query", QUERY, PICTURE)
+    prediction = head(*clip("support", SUPPORT, SUPPORT), query)
     assert prediction.queries is not None
     assert prediction.masks is not None
     layers = [
@@ -102,7 +104,7 @@ def values(variant: str) -> dict[str, list[float]]:
             prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True
         )
     ]
-    losses = SetCriterion()(layers, targets_from_masks(query.masks, query.valid))
+    losses = SetCriterion()(layers, targets_from_masks(truth, query.valid))
     losses.total.backward()  # type: ignore[no-untyped-call]
     found: dict[str, list[float]] = {"loss.total": [float(losses.total.detach())], "matched": losses.matched.tolist()}
     found |= {f"loss.{name}": [float(value.detach())] for name, value in losses.terms.items()}

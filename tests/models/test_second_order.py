@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from models.network import Encoded
 from models.objective import objective
 from models.second_order import gather_bilinear, sample, twice_differentiable
-from tests.random_clips import random_clips, small_network
+from tests.random_clips import annotated_clips, random_support, small_network
 
 
 def maps_and_grid(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -99,12 +98,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS.keys())
 def test_every_variant_of_the_head_can_be_differentiated_twice_with_the_same_loss(changes: dict[str, Any]) -> None:
     network = small_network(**changes)
-    support, query = random_clips(2), random_clips(1, seed=1)
-    seen: list[Encoded] = [network.trunk(support), network.trunk(query)]
+    support, (query, truth) = random_support(2), annotated_clips(1, seed=1)
+    known, asked = network.trunk(support.clips), network.trunk(query)
     weights = [parameter for parameter in network.head.parameters() if parameter.requires_grad]
 
     def loss() -> torch.Tensor:
-        return objective(network.head(*seen, 2), query, network.config.loss)["total"]
+        return objective(network.head(known, support.masks, asked), truth, query.valid, network.config.loss)["total"]
 
     with twice_differentiable():
         slow = loss()

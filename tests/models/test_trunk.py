@@ -14,8 +14,8 @@ from torch import Tensor
 
 from episodes.errors import WeightsError
 from models.backbone import ImageEncoder
-from models.network import Trunk
 from models.text import REMEMBERED_CALLS, TextEncoder
+from models.trunk import Trunk
 from models.weights import EFFICIENTNET_LITE0, MINILM, check_digest, packaged_weights
 from tests.random_clips import random_clips
 
@@ -238,7 +238,6 @@ def test_selected_clips_and_frames_are_those_asked_for(trunk: Trunk) -> None:
     chosen = encoded.select([2, 0]).take_frames([3, 1])
 
     assert torch.equal(chosen.pyramid.f8, encoded.pyramid.f8[[2, 0]][:, [3, 1]])
-    assert torch.equal(chosen.masks, encoded.masks[[2, 0]][:, [3, 1]])
     assert torch.equal(chosen.times, encoded.times[[2, 0]][:, [3, 1]])
     assert torch.equal(chosen.words, encoded.words[[2, 0]])
     assert chosen.size == (64, 64)

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from episodes.dataset import join_clips
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot.config.experiment import plain
@@ -45,10 +44,26 @@ def evaluated(tiny_set, tmp_path_factory):
 
 
 class Recorder:
-    """A learner, and the predictor that it adapts to, that writes down what it is shown and answers with the truth."""
+    """A learner, and the predictor that it adapts to, that writes down what it is shown and answers with the truth.
+
+    A question holds no truth: `watch` loads that of the queries which the evaluator is about to ask, in their order.
+    """
 
     def __init__(self):
         self.seen = []  # (support, [queries])
+        self.scored = []  # for each of them, the truths by which its answers are scored
+        self.answers = iter(())
+
+    def watch(self, evaluator):
+        ask = evaluator._answers
+
+        def asked(row, task, queries, predictor, adaptation):
+            truths = [evaluator._load(query.ref, task.category)[1].masks[0].float() for query in queries]
+            self.answers = iter(truths)
+            self.scored.append([query.truth for query in queries])
+            return ask(row, task, queries, predictor, adaptation)
+
+        evaluator._answers = asked
 
     def takes_steps(self, shots):
         return False
@@ -57,9 +72,9 @@ class Recorder:
         self.seen.append((support, []))
         return self
 
-    def predict(self, query):
+    def predict(self, query, decoding):
         self.seen[-1][1].append(query)
-        return query.masks.float()
+        return torch.stack([next(self.answers) for _ in range(len(query))])
 
 
 @pytest.fixture
@@ -73,8 +88,10 @@ def watched(config):
     network = build_network(config)
     features = cached_features(config, catalog, network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
-    evaluator.learners["conditioning"] = Recorder()
-    return evaluator, evaluator.learners["conditioning"], open_evaluation_set(config).tasks
+    recorder = Recorder()
+    recorder.watch(evaluator)
+    evaluator.learners["conditioning"] = recorder
+    return evaluator, recorder, open_evaluation_set(config).tasks
 
 
 def expected_queries(config, catalog, control):
@@ -259,9 +276,9 @@ def test_more_shots_add_to_the_support_of_fewer(recorded):
     one, two = recorder.seen[0][0], recorder.seen[1][0]
     assert (len(one), len(two)) == (1, 2)
     assert torch.equal(one.masks[0], two.masks[0])
-    assert torch.equal(one.features.f16[0], two.features.f16[0])
-    assert one.texts[0] == two.texts[0]
-    assert not torch.equal(two.features.f16[0], two.features.f16[1]), "the shots are different clips"
+    assert torch.equal(one.clips.features.f16[0], two.clips.features.f16[0])
+    assert one.clips.sentences[0] == two.clips.sentences[0]
+    assert not torch.equal(two.clips.features.f16[0], two.clips.features.f16[1]), "the shots are different clips"
 
 
 def test_a_learner_that_takes_no_step_repeats_the_row_of_the_model_fed_forward(experiment):
@@ -287,10 +304,10 @@ def test_the_truth_scores_100_whoever_answers_with_it(recorded):
 def test_every_query_is_shown_with_all_frames_of_its_video_and_its_own_sentence(recorded):
     evaluator, recorder, tasks = recorded
     evaluator.evaluate(tasks[0])
-    asked = [text for query in recorder.seen[0][1] for text in query.texts]
+    asked = [text for query in recorder.seen[0][1] for text in query.sentences]
     catalog = evaluator.catalog
     assert asked == [catalog.expression(q.video, q.expression_id).text for q in tasks[0].queries]
-    assert {query.masks.shape[1] for query in recorder.seen[0][1]} == {4}
+    assert {query.times.shape[1] for query in recorder.seen[0][1]} == {4}
 
 
 def test_support_none_hides_every_mask_of_the_support_and_nothing_else(recorded):
@@ -300,10 +317,9 @@ def test_support_none_hides_every_mask_of_the_support_and_nothing_else(recorded)
     plain, blind = recorder.seen[0], recorder.seen[-1]
     assert plain[0].masks.any()
     assert not blind[0].masks.any()
-    assert not blind[0].class_masks.any()
-    assert torch.equal(blind[0].features.f16, plain[0].features.f16)
-    assert blind[0].texts == plain[0].texts
-    assert shown(blind[1]) == shown(plain[1])
+    assert torch.equal(blind[0].clips.features.f16, plain[0].clips.features.f16)
+    assert blind[0].clips.sentences == plain[0].clips.sentences
+    assert list(map(content, blind[1])) == list(map(content, plain[1]))
 
 
 def test_support_wrong_class_shows_another_class_of_the_query_video_and_never_that_video(recorded):
@@ -312,7 +328,8 @@ def test_support_wrong_class_shows_another_class_of_the_query_video_and_never_th
     evaluator.config = changed(evaluator.config, controls=("support_wrong_class",))
     evaluator.evaluate(task)
     catalog, wrong = evaluator.catalog, recorder.seen[len(evaluator.config.evaluate.shots) :]
-    by_content = {content(evaluator._load(query, task.category)): query for query in task.queries}
+    by_content = {content(evaluator._load(query, task.category)[0]): query for query in task.queries}
+    assert len(by_content) == len(task.queries)
     answered = []
     for support, batches in wrong:
         for clip in (batch.select([i]) for batch in batches for i in range(len(batch))):
@@ -321,16 +338,15 @@ def test_support_wrong_class_shows_another_class_of_the_query_video_and_never_th
             assert category != task.category
             assert catalog.videos[query.video].objects_of(category)
             assert query.video not in {clip.video for clip in clips}
-            other = join_clips([evaluator._load(ref, category) for ref in clips])
-            assert support.texts == other.texts
-            assert torch.equal(support.masks, other.masks)
-            assert torch.equal(support.features.f16, other.features.f16)
+            other, truth = evaluator._load(*clips, category)
+            assert content(support.clips) == content(other)
+            assert torch.equal(support.masks, truth.masks)
             answered.append(query)
     assert len(answered) == len(set(answered)) == len(task.queries)
 
 
-def content(clip):
-    return clip.texts, clip.masks.numpy().tobytes()
+def content(clips):
+    return clips.sentences, clips.features.f16.numpy().tobytes()
 
 
 def test_text_wrong_object_says_another_object_and_keeps_support_and_truth(recorded):
@@ -340,22 +356,18 @@ def test_text_wrong_object_says_another_object_and_keeps_support_and_truth(recor
     evaluator.evaluate(task)
     plain, wrong = recorder.seen[0], recorder.seen[-1]
     assert torch.equal(wrong[0].masks, plain[0].masks)
-    said = [text for batch in wrong[1] for text in batch.texts]
+    said = [text for batch in wrong[1] for text in batch.sentences]
     catalog = evaluator.catalog
     for query, text in zip(task.queries, said, strict=True):
         owners = {item.object_id for item in catalog.videos[query.video].expressions if item.text == text}
         assert owners
         assert query.object_id not in owners
-    masks = [torch.cat([query.masks for query in part[1]]) for part in (plain, wrong)]
-    assert torch.equal(*masks)
+    for before, after in zip(recorder.scored[0], recorder.scored[-1], strict=True):
+        assert all(np.array_equal(truth, after[scoring]) for scoring, truth in before.items())
 
 
 def changed(config, **evaluate):
     return config.model_copy(update={"evaluate": config.evaluate.model_copy(update=evaluate)})
-
-
-def shown(queries):
-    return [(query.texts, query.masks.sum().item(), query.features.f16.sum().item()) for query in queries]
 
 
 # --------------------------------------------------------------------------- resolution and length
@@ -388,7 +400,9 @@ def test_a_pixel_is_foreground_above_one_half_in_both_scorings(experiment, monke
     evaluator, recorder, tasks = watched(
         load_tiny(experiment, "evaluate.methods=[conditioning]", "evaluate.controls=[]", "evaluate.shots=[1]")
     )
-    monkeypatch.setattr(recorder, "predict", lambda query: torch.full(query.masks.shape, probability))
+    monkeypatch.setattr(
+        recorder, "predict", lambda query, decoding: torch.full((*query.times.shape, *query.size), probability)
+    )
     records = evaluator.evaluate(tasks[0])
     assert {record.scoring for record in records} == {"paper", "davis"}
     assert {record.J > 0 for record in records} == {found}
@@ -409,7 +423,7 @@ def test_padding_is_not_scored(tmp_path, monkeypatch):
         evaluation, "score_clip", lambda mask, truth, *, tolerance: shapes.add(mask.shape) or (np.ones(4), np.ones(4))
     )
     evaluator.evaluate(tasks[0])
-    assert {query.masks.shape[-2:] for query in recorder.seen[0][1]} == {(96, 96)}
+    assert {query.size for query in recorder.seen[0][1]} == {(96, 96)}
     assert shapes == {(4, 72, 90)}
 
 
@@ -418,7 +432,7 @@ def test_a_long_query_passes_in_chunks_while_the_support_is_taken_in_once(experi
     evaluator, _, tasks = watched(config)
     from fewshot.learners import build_learner
 
-    evaluator.learners["conditioning"] = build_learner(config.learner, evaluator.network, config.evaluate.chunk_frames)
+    evaluator.learners["conditioning"] = build_learner(config.learner, evaluator.network)
     head, trunk = evaluator.network.head, evaluator.network.trunk
     decode, remember, encode = head.decode, head.remember, trunk.forward
     chunks, memories, encoded = [], [], []

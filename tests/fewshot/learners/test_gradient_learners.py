@@ -16,15 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from episodes.errors import ConfigError
-from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
+from episodes.types import Clips, Episode, Support, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import MAML, InnerLoop, Learner, MetaSGD, Reptile, build_learner
 from fewshot.learners.adaptation import AdaptingLearner, adaptable, is_measured
 from fewshot.learners.inner_loss import SupportTask
-from models.network import Encoded, FewShotRVOS
+from models.network import FewShotRVOS
 from models.objective import objective
+from models.trunk import Encoded
 from tests.paths import ROOT
-from tests.random_clips import random_clips, small_network
+from tests.random_clips import random_clips, random_episodes, random_support, single_episode, small_network
 
 STEP = 3e-3  # of the inner loop; large enough that second order is another number than first order
 META = ["maml", "metasgd", "reptile"]
@@ -39,18 +40,11 @@ def learner(network: FewShotRVOS, name: Any, **values: Any) -> Any:
         **({} if name == "finetune" else {"train_steps": 2}),
         **values,
     }
-    return build_learner(LearnerConfig(name=name, **settings), network, 10)
+    return build_learner(LearnerConfig(name=name, **settings), network)
 
 
-def batch(count: int = 1, shots: int = 2) -> Episode:
-    clip = ClipRef("video", "1", "1", ("00000", "00005"))
-    spec = EpisodeSpec(0, "train", 0, "disc", "disc", (clip,) * shots, clip)
-    return Episode((spec,) * count, random_clips(count * shots), random_clips(count, seed=1))
-
-
-def single(data: Episode, number: int) -> Episode:
-    own = list(range(number * data.shots, (number + 1) * data.shots))
-    return Episode(data.specs[:1], data.support.select(own), data.query.select([number]))
+def task_of(network: FewShotRVOS, support: Support) -> SupportTask:
+    return SupportTask(network.trunk(support.clips), support.masks, network.config.loss)
 
 
 def gradients(network: FewShotRVOS, backward: Any) -> dict[str, Tensor]:
@@ -77,9 +71,9 @@ def in_float64(network: FewShotRVOS, data: Episode) -> Iterator[None]:
 
     The head widens half precision by `.float()`, which would narrow doubles.
     """
-    known = [(clips, _widened(network.trunk(clips))) for clips in (data.support, data.query)]
+    known = [(clips, _widened(network.trunk(clips))) for clips in (data.support.clips, data.query)]
 
-    def answer(asked: ClipBatch) -> Encoded:
+    def answer(asked: Clips) -> Encoded:
         return next(encoded for clips, encoded in known if clips is asked)
 
     network.head.double()
@@ -124,7 +118,7 @@ def slope(backward: Any, weights: list[nn.Parameter], seed: int) -> tuple[float,
 @pytest.mark.parametrize("shots", [1, 2])
 def test_meta_gradients_of_second_order_agree_with_finite_differences(name: str, scope: str, shots: int) -> None:
     # Dense: object queries stop the gradient at their boxes on purpose, so theirs is no derivative of the loss.
-    network, data = small_network(mask={"head": "dense"}), batch(shots=shots)
+    network, data = small_network(mask={"head": "dense"}), random_episodes(shots=shots)
     with in_float64(network, data):
         subject = learner(network, name, order=2, scope=scope)
         inside = list(adaptable(network.head, scope).values())
@@ -143,7 +137,7 @@ def test_meta_gradients_of_second_order_agree_with_finite_differences(name: str,
 
 def test_first_order_is_another_gradient_than_second_order() -> None:
     """Or the comparison with finite differences would prove nothing."""
-    network, data = small_network(), batch()
+    network, data = small_network(), random_episodes()
     with in_float64(network, data):
         first, second = (
             gradients(network, lambda order=order: learner(network, "maml", order=order).backward(data))
@@ -156,10 +150,9 @@ def test_first_order_is_another_gradient_than_second_order() -> None:
 
 @pytest.mark.parametrize("scope", ["head", "affinity"])
 def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: str) -> None:
-    network, data = small_network(), batch()
+    network, data = small_network(), random_episodes()
     with in_float64(network, data):
-        support, query = network.trunk(data.support), network.trunk(data.query)
-        task = SupportTask(data.support, support, network.config.loss)
+        task, query = task_of(network, data.support), network.trunk(data.query)
         moved = copy.deepcopy(network.head)
         changed = list(adaptable(moved, scope).values())
         for step in range(2):
@@ -169,7 +162,8 @@ def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: st
                     if gradient is not None:
                         weight.sub_(STEP * gradient)
         moved.zero_grad(set_to_none=True)
-        objective(moved(support, query, 2), data.query, network.config.loss)["total"].backward()
+        prediction = moved(task.encoded, task.masks, query)
+        objective(prediction, data.truth, data.query.valid, network.config.loss)["total"].backward()
 
         found = gradients(network, lambda: learner(network, "maml", order=1, scope=scope).backward(data))
 
@@ -181,7 +175,7 @@ def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: st
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_metasgd_with_untouched_step_sizes_is_maml(order: int) -> None:
-    network, data = small_network(), batch()
+    network, data = small_network(), random_episodes()
 
     maml, metasgd = (
         gradients(network, lambda name=name: learner(network, name, order=order).backward(data))
@@ -194,12 +188,12 @@ def test_metasgd_with_untouched_step_sizes_is_maml(order: int) -> None:
 
 
 def test_reptile_leaves_the_mean_way_from_the_adapted_weights_back() -> None:
-    network, data = small_network(), batch(count=2)
+    network, data = small_network(), random_episodes(count=2)
     subject = learner(network, "reptile", scope="affinity", train_steps=3)
     ways = []
     for number in range(2):
-        episode = single(data, number)
-        task = SupportTask(episode.support, network.trunk(episode.support), network.config.loss)
+        episode = single_episode(data, number)
+        task = task_of(network, episode.support)
         *_, adapted = (weights for weights, _ in zip(subject.descend(task), range(4), strict=False))
         ways.append({n: (p.detach() - adapted[n]) / (3 * STEP) for n, p in adaptable(network.head, "affinity").items()})
 
@@ -213,8 +207,8 @@ def test_reptile_leaves_the_mean_way_from_the_adapted_weights_back() -> None:
 
 
 def test_one_step_of_reptile_leaves_the_inner_gradient() -> None:
-    network, data = small_network(), batch()
-    task = SupportTask(data.support, network.trunk(data.support), network.config.loss)
+    network, data = small_network(), random_episodes()
+    task = task_of(network, data.support)
     weights = adaptable(network.head, "decoder")
     expected = torch.autograd.grad(task.loss(network.head, 0), list(weights.values()))
 
@@ -226,9 +220,9 @@ def test_one_step_of_reptile_leaves_the_inner_gradient() -> None:
 
 @pytest.mark.parametrize("name", META)
 def test_a_batch_leaves_the_mean_over_its_episodes_scaled_and_added_to_what_is_there(name: str) -> None:
-    network, data = small_network(), batch(count=2)
+    network, data = small_network(), random_episodes(count=2)
     subject = learner(network, name)
-    first, second = (gradients(network, lambda n=n: subject.backward(single(data, n))) for n in range(2))
+    first, second = (gradients(network, lambda n=n: subject.backward(single_episode(data, n))) for n in range(2))
 
     def twice() -> None:
         subject.backward(data, 0.5)
@@ -244,11 +238,11 @@ def test_a_batch_leaves_the_mean_over_its_episodes_scaled_and_added_to_what_is_t
 
 @pytest.mark.parametrize("name", META)
 def test_losses_are_the_means_of_the_query_after_adaptation(name: str) -> None:
-    network, data = small_network(), batch(count=2)
+    network, data = small_network(), random_episodes(count=2)
     subject = learner(network, name)
 
     both = subject.backward(data)
-    alone = [subject.backward(single(data, number)) for number in range(2)]
+    alone = [subject.backward(single_episode(data, number)) for number in range(2)]
 
     assert "total" in both
     assert both == pytest.approx({term: (alone[0][term] + alone[1][term]) / 2 for term in both}, rel=1e-3)
@@ -271,11 +265,11 @@ def test_no_bit_of_the_network_changes_in_adaptation_or_backward(name: str, valu
     before, own = bits(network), bits(subject.own)
     learns = {n: p.requires_grad for n, p in network.named_parameters()}
 
-    subject.adapt(random_clips(2)).predict(random_clips(1, seed=1))
-    list(subject.snapshots(random_clips(1), [0, 2]))
+    subject.adapt(random_support(2)).predict(random_clips(1, seed=1))
+    list(subject.snapshots(random_support(1), [0, 2]))
     assert all(parameter.grad is None for parameter in [*network.parameters(), *subject.own.parameters()])
     network.train()
-    subject.backward(batch())
+    subject.backward(random_episodes())
 
     assert_same(bits(network), before)
     assert_same(bits(subject.own), own)
@@ -287,11 +281,11 @@ def test_no_bit_of_the_network_changes_in_adaptation_or_backward(name: str, valu
 @pytest.mark.parametrize("name", META)
 def test_an_episode_learns_nothing_from_the_one_before(name: str) -> None:
     network = small_network(dropout=0.3)
-    subject, support, query = learner(network, name), random_clips(2, seed=5), random_clips(1, seed=1)
+    subject, support, query = learner(network, name), random_support(2, seed=5), random_clips(1, seed=1)
 
     alone = subject.adapt(support).predict(query)
-    subject.adapt(random_clips(2, seed=9))
-    subject.backward(batch())
+    subject.adapt(random_support(2, seed=9))
+    subject.backward(random_episodes())
 
     assert torch.equal(subject.adapt(support).predict(query), alone)
 
@@ -301,7 +295,7 @@ def test_frozen_weights_are_adapted_by_no_learner(name: str) -> None:
     network = small_network(freeze=("decoder",))
     before = bits(network.head)
 
-    head = learner(network, name).adapt(random_clips(2)).head
+    head = learner(network, name).adapt(random_support(2)).head
 
     moved = [n for n, value in head.state_dict().items() if not torch.equal(value, before[n])]
     assert moved
@@ -314,8 +308,8 @@ def test_a_scope_is_adapted_alone_and_the_rest_learns_from_the_query_alone(name:
     before = bits(network.head)
     subject = learner(network, name, scope="dense")
 
-    head = subject.adapt(random_clips(2)).head
-    got = gradients(network, lambda: subject.backward(batch()))
+    head = subject.adapt(random_support(2)).head
+    got = gradients(network, lambda: subject.backward(random_episodes()))
 
     moved = {n for n, value in head.state_dict().items() if not torch.equal(value, before[n])}
     assert moved
@@ -324,19 +318,9 @@ def test_a_scope_is_adapted_alone_and_the_rest_learns_from_the_query_alone(name:
 
 
 @pytest.mark.parametrize("name", META)
-def test_the_masks_of_the_whole_class_are_never_read_in_the_inner_loop(name: str) -> None:
-    network, support = small_network(), random_clips(2)
-    hidden = replace(support, class_masks=torch.zeros_like(support.class_masks))
-
-    first, second = (learner(network, name).adapt(clips).head.state_dict() for clips in (support, hidden))
-
-    assert_same(first, second)
-
-
-@pytest.mark.parametrize("name", META)
 def test_meta_training_adapts_as_the_test_does(name: str) -> None:
     """Same steps, same clips, same weights in the end, whatever mode the head is in."""
-    network, data = small_network(dropout=0.4).train(), batch()
+    network, data = small_network(dropout=0.4).train(), random_episodes()
     subject = learner(network, name)
     terms = subject.backward(data) if name == "reptile" else None
 
@@ -347,9 +331,8 @@ def test_meta_training_adapts_as_the_test_does(name: str) -> None:
             terms = subject.backward(data)
 
     with torch.no_grad():
-        losses = objective(
-            head(network.trunk(data.support), network.trunk(data.query), 2), data.query, network.config.loss
-        )
+        prediction = head(network.trunk(data.support.clips), data.support.masks, network.trunk(data.query))
+        losses = objective(prediction, data.truth, data.query.valid, network.config.loss)
     assert terms["total"] == pytest.approx(float(losses["total"]), rel=1e-4)
 
 
@@ -357,7 +340,7 @@ def test_meta_training_adapts_as_the_test_does(name: str) -> None:
 
 
 def test_steps_of_a_snapshot_are_those_of_an_adaptation_of_that_length() -> None:
-    network, support = small_network(), random_clips(3)
+    network, support = small_network(), random_support(3)
     for name in ["finetune", *META]:
         found = dict(learner(network, name).snapshots(support, [3, 0, 1]))
         assert sorted(found) == [0, 1, 3]
@@ -369,8 +352,8 @@ def test_steps_of_a_snapshot_are_those_of_an_adaptation_of_that_length() -> None
 
 def test_under_autocast_each_step_reads_the_weights_that_the_one_before_left() -> None:
     """Autocast keeps a narrow copy of a weight, which a step in place would not reach."""
-    network, support = small_network(), random_clips(1)
-    task = SupportTask(support, network.trunk(support), network.config.loss)
+    network, support = small_network(), random_support(1)
+    task = task_of(network, support)
 
     def walk(steps: int) -> list[dict[str, Tensor]]:
         with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
@@ -385,12 +368,12 @@ def test_under_autocast_each_step_reads_the_weights_that_the_one_before_left() -
 
 
 def test_a_learner_without_steps_has_no_snapshots() -> None:
-    assert list(build_learner(LearnerConfig(), small_network(), 10).snapshots(random_clips(1), [0, 1])) == []
+    assert list(build_learner(LearnerConfig(), small_network()).snapshots(random_support(1), [0, 1])) == []
 
 
 def test_adam_and_plain_descent_are_what_finetune_says() -> None:
-    network, support = small_network(), random_clips(2)
-    task = SupportTask(support, network.trunk(support), network.config.loss)
+    network, support = small_network(), random_support(2)
+    task = task_of(network, support)
     weights = adaptable(network.head, "decoder")
     slopes = torch.autograd.grad(task.loss(network.head, 0), list(weights.values()))
 
@@ -406,7 +389,7 @@ def test_adam_and_plain_descent_are_what_finetune_says() -> None:
 @pytest.mark.parametrize("name", ["finetune", *META])
 def test_early_stop_takes_back_what_the_inner_loss_misleads(name: str, shots: int) -> None:
     """The inner loss is turned round, so that each step worsens what is held out."""
-    network, support = small_network(), random_clips(shots, frames=3)
+    network, support = small_network(), random_support(shots, frames=3)
     honest = SupportTask.loss
 
     with patch.object(SupportTask, "loss", lambda task, head, step: -honest(task, head, step)):
@@ -420,16 +403,16 @@ def test_early_stop_takes_back_what_the_inner_loss_misleads(name: str, shots: in
 
 @pytest.mark.parametrize("shots", [1, 3])
 def test_early_stop_keeps_the_weights_with_the_lowest_measured_loss(shots: int) -> None:
-    network, support = small_network(), random_clips(shots, frames=3)
+    network, support = small_network(), random_support(shots, frames=3)
     subject = learner(network, "finetune", steps=7, early_stop=True, learning_rate=2e-2)
-    seen, held_out = subject._parts(support, subject._encode(support))
+    seen, held_out = subject._parts(subject._task(support))
     losses = {}
     for step, weights in zip(range(8), subject.descend(seen), strict=False):
         moved = copy.deepcopy(network.head)
         moved.load_state_dict({**moved.state_dict(), **weights})
         with torch.no_grad():
-            prediction = moved(seen.encoded, held_out.encoded, len(seen.clips))
-            found = objective(prediction, held_out.clips, network.config.loss, class_known=False)
+            prediction = moved(seen.encoded, seen.masks, held_out.encoded)
+            found = objective(prediction, Truth(held_out.masks), held_out.encoded.valid, network.config.loss)
         losses[step] = float(found["total"])
 
     best = min((0, 1, 2, 5, 7), key=lambda step: losses[step])
@@ -441,7 +424,7 @@ def test_early_stop_keeps_the_weights_with_the_lowest_measured_loss(shots: int) 
 
 def test_what_is_held_out_is_never_seen_by_the_steps_and_remembered_in_the_end() -> None:
     network = small_network()
-    for support in (random_clips(3), random_clips(1, frames=4)):
+    for support in (random_support(3), random_support(1, frames=4)):
         subject = learner(network, "finetune", early_stop=True)
         shots, frames = support.masks.shape[:2]
         changed = support.masks.clone()
@@ -451,27 +434,26 @@ def test_what_is_held_out_is_never_seen_by_the_steps_and_remembered_in_the_end()
         other = replace(support, masks=changed)
 
         walks = []
-        for clips in (support, other):
-            seen, held_out = subject._parts(clips, subject._encode(clips))
+        for shown in (support, other):
+            seen, held_out = subject._parts(subject._task(shown))
             walks.append([weights for weights, _ in zip(subject.descend(seen), range(3), strict=False)])
-            assert held_out.clips.masks.shape[:2] == ((1, frames) if shots > 1 else (1, 1))
+            assert held_out.masks.shape[:2] == ((1, frames) if shots > 1 else (1, 1))
         for first, second in zip(*walks, strict=True):
             assert_same(first, second)
-        assert len(subject.adapt(support).support.masks) == shots
-        assert subject.adapt(support).support.masks.shape[1] == frames
+        assert subject.adapt(support).masks.shape[:2] == (shots, frames)
 
 
 def test_losses_that_are_not_finite_are_never_chosen() -> None:
     network = small_network()
 
-    head = learner(network, "maml", steps=10, learning_rate=1e12, early_stop=True).adapt(random_clips(2)).head
+    head = learner(network, "maml", steps=10, learning_rate=1e12, early_stop=True).adapt(random_support(2)).head
 
     assert_same(head.state_dict(), bits(network.head))
 
 
 def test_a_single_frame_cannot_be_held_out() -> None:
     with pytest.raises(ValueError, match="nothing to hold out"):
-        learner(small_network(), "finetune", early_stop=True).adapt(random_clips(1, frames=1))
+        learner(small_network(), "finetune", early_stop=True).adapt(random_support(1, frames=1))
 
 
 def test_measurements_become_rarer() -> None:
@@ -499,7 +481,7 @@ def test_step_sizes_start_at_the_learning_rate_and_are_reported_by_part() -> Non
 
 
 def test_steps_of_size_zero_leave_the_prediction_as_it_was() -> None:
-    network, support, query = small_network(), random_clips(2), random_clips(1, seed=1)
+    network, support, query = small_network(), random_support(2), random_clips(1, seed=1)
     subject = learner(network, "metasgd")
     for sizes in subject.own.values():
         nn.init.zeros_(sizes)
@@ -517,7 +499,7 @@ def test_steps_of_size_zero_leave_the_prediction_as_it_was() -> None:
 def test_each_learner_says_what_it_trains(name: str) -> None:
     network = small_network(freeze=("fpn",))
     values = {} if name == "conditioning" else {"scope": "decoder"}
-    subject = build_learner(LearnerConfig(name=name, **values), network, 10)  # type: ignore[arg-type]
+    subject = build_learner(LearnerConfig(name=name, **values), network)  # type: ignore[arg-type]
     trained = {id(p) for p in subject.trained().parameters() if p.requires_grad}
     part = network.head.scope("decoder") if name == "reptile" else network.head
     own = {id(p) for p in subject.own.values()}
@@ -553,8 +535,8 @@ def test_weights_that_a_model_never_reads_are_no_obstacle(name: str) -> None:
     subject = learner(network, name, order=2)
 
     assert "decoder.queries.query_scale.layers.0.weight" in adaptable(network.head, "head")
-    assert subject.backward(batch())["total"] > 0
-    assert subject.adapt(random_clips(2)).predict(random_clips(1, seed=1)).isfinite().all()
+    assert subject.backward(random_episodes())["total"] > 0
+    assert subject.adapt(random_support(2)).predict(random_clips(1, seed=1)).isfinite().all()
 
 
 def test_a_missing_learn2learn_is_named_with_the_command_that_installs_it() -> None:

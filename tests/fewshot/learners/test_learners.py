@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from unittest.mock import patch
 
 import pytest
@@ -13,18 +12,25 @@ import torch
 from torch import Tensor, nn
 
 from episodes.errors import ConfigError
-from episodes.types import ClipBatch, ClipRef, Episode, EpisodeSpec
+from episodes.types import Clips, Episode
 from fewshot.config.learner import LearnerConfig
-from fewshot.learners import Conditioning, Finetune, InnerLoop, Predictor, Trajectory, build_learner
+from fewshot.learners import Conditioning, Decoding, Finetune, InnerLoop, Predictor, build_learner
 from fewshot.learners.inner_loss import SupportTask
 from models.decoder import DecoderOutput
 from models.network import FewShotRVOS, Prediction
 from models.objective import objective
-from tests.random_clips import random_clips, small_network
+from tests.random_clips import (
+    in_features,
+    random_clips,
+    random_episodes,
+    random_support,
+    single_episode,
+    small_network,
+)
 
 
 def finetune(network: FewShotRVOS, steps: int = 2, scope: str = "head", rate: float = 1e-2) -> Finetune:
-    return Finetune(network, 10, inner=InnerLoop(steps, rate, scope))
+    return Finetune(network, inner=InnerLoop(steps, rate, scope))
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -35,10 +41,10 @@ def changed(module: nn.Module, before: dict[str, Tensor]) -> list[str]:
     return [name for name, value in module.state_dict().items() if not torch.equal(value, before[name])]
 
 
-def episode(count: int = 1, shots: int = 2) -> Episode:
-    clip = ClipRef("video", "1", "1", ("00000", "00005"))
-    spec = EpisodeSpec(0, "train", 0, "disc", "disc", (clip,) * shots, clip)
-    return Episode((spec,) * count, random_clips(count * shots), random_clips(count, seed=1))
+def predictor_of(network: FewShotRVOS, head: Any = None) -> Predictor:
+    """One that remembers a random clip, with this head in place of the network's."""
+    support = random_support(1)
+    return Predictor(network, head or network.head, network.trunk(support.clips), support.masks)
 
 
 @contextmanager
@@ -59,7 +65,7 @@ def test_conditioning_leaves_every_weight_and_gradient_alone() -> None:
     network = small_network()
     before = weights(network)
 
-    Conditioning(network).adapt(random_clips(2)).predict(random_clips(1, seed=1))
+    Conditioning(network).adapt(random_support(2)).predict(random_clips(1, seed=1))
 
     assert changed(network, before) == []
     assert all(parameter.grad is None for parameter in network.parameters())
@@ -71,7 +77,7 @@ def test_a_prediction_is_a_map_of_probabilities_without_the_padding() -> None:
     query.valid[0, 48:] = False
     query.valid[1, :, 70:] = False
 
-    found = Conditioning(small_network()).adapt(random_clips(2)).predict(query)
+    found = Conditioning(small_network()).adapt(random_support(2)).predict(query)
 
     assert found.shape == (2, 3, 64, 96)
     assert found.dtype == torch.float32
@@ -82,7 +88,7 @@ def test_a_prediction_is_a_map_of_probabilities_without_the_padding() -> None:
 
 
 def test_several_queries_at_once_are_predicted_as_each_alone() -> None:
-    predictor = Conditioning(small_network()).adapt(random_clips(2))
+    predictor = Conditioning(small_network()).adapt(random_support(2))
     queries = random_clips(3, seed=1)
 
     together = predictor.predict(queries)
@@ -97,9 +103,9 @@ def test_several_queries_at_once_are_predicted_as_each_alone() -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 5, 8])
 def test_a_clip_longer_than_a_chunk_is_predicted_whole(chunk: int) -> None:
-    predictor = Conditioning(small_network(), chunk).adapt(random_clips(1))
+    predictor = Conditioning(small_network()).adapt(random_support(1))
 
-    found = predictor.predict(random_clips(1, frames=5, seed=1))
+    found = predictor.predict(random_clips(1, frames=5, seed=1), Decoding(chunk))
 
     assert found.shape == (1, 5, 64, 64)
     assert found.isfinite().all()
@@ -109,9 +115,9 @@ def test_where_frames_do_not_see_each_other_the_chunk_changes_nothing() -> None:
     network = small_network(
         mask={"head": "hybrid", "vl_strides": ()}, affinity={"stages": ("cross",)}, word_prior=False
     )
-    support, query = random_clips(1), random_clips(1, frames=5, seed=1)
+    predictor, query = predictor_of(network), random_clips(1, frames=5, seed=1)
 
-    whole, *parts = (Conditioning(network, chunk).adapt(support).predict(query) for chunk in (5, 1, 2, 4))
+    whole, *parts = (predictor.predict(query, Decoding(chunk)) for chunk in (5, 1, 2, 4))
 
     for part in parts:
         torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-4)
@@ -145,49 +151,54 @@ class TwoTrajectories(nn.Module):
 )
 def test_one_trajectory_is_followed_through_all_chunks(scores: list[tuple[float, float]], followed: int) -> None:
     """The best mean over the whole clip, also where another one is better in most chunks."""
-    network = small_network()
-    predictor = Predictor(network, TwoTrajectories(scores), network.trunk(random_clips(1)), 2)  # type: ignore[arg-type]
+    predictor = predictor_of(small_network(), TwoTrajectories(scores))
 
-    found = predictor.predict(random_clips(1, frames=6, seed=1))
+    found = predictor.predict(random_clips(1, frames=6, seed=1), Decoding(2))
 
     assert (found > 0.5).all() if followed == 0 else (found < 0.5).all()
 
 
 @pytest.mark.parametrize(("trajectory", "chosen"), [("chunk", [0, 1, 0]), ("linked", [0, 0, 0])])
-def test_a_trajectory_is_chosen_for_the_clip_or_anew_in_each_chunk(trajectory: Trajectory, chosen: list[int]) -> None:
-    network = small_network()
-    head: Any = TwoTrajectories([(0.9, 0.1), (0.4, 0.6), (0.6, 0.4)])
-    predictor = Predictor(network, head, network.trunk(random_clips(1)), 2, trajectory)
+def test_a_trajectory_is_chosen_for_the_clip_or_anew_in_each_chunk(
+    trajectory: Literal["linked", "chunk"], chosen: list[int]
+) -> None:
+    predictor = predictor_of(small_network(), TwoTrajectories([(0.9, 0.1), (0.4, 0.6), (0.6, 0.4)]))
 
-    found = predictor.predict(random_clips(1, frames=6, seed=1)) > 0.5
+    found = predictor.predict(random_clips(1, frames=6, seed=1), Decoding(2, trajectory)) > 0.5
 
     for chunk, query in enumerate(chosen):  # query 0 says yes everywhere, query 1 says no
         assert (found[:, 2 * chunk : 2 * chunk + 2] == (query == 0)).all()
 
 
 @pytest.mark.parametrize("name", get_args(LearnerConfig.model_fields["name"].annotation))
-def test_every_learner_hands_chunk_and_trajectory_to_its_predictor(name: str) -> None:
+def test_decoding_belongs_to_the_answer_and_not_to_the_learner(name: str) -> None:
+    """One adaptation answers as each question asks, in any order."""
     config = LearnerConfig.model_validate({"name": name, "steps": 1})
+    predictor, query = build_learner(config, small_network()).adapt(random_support(2)), random_clips(1, 5, seed=1)
+    decode, lengths = predictor.head.decode, []
 
-    predictor = build_learner(config, small_network(), 3, "chunk").adapt(random_clips(2))
+    with patch.object(predictor.head, "decode", lambda q, m: lengths.append(q.times.shape[1]) or decode(q, m)):
+        first, whole, again = (predictor.predict(query, Decoding(chunk, "chunk")) for chunk in (3, 5, 3))
 
-    assert (predictor.chunk_frames, predictor.trajectory) == (3, "chunk")
+    assert lengths == [3, 2, 5, 3, 2]
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, whole, atol=1e-4)
 
 
 def test_support_and_words_are_encoded_once_for_any_number_of_chunks_and_queries() -> None:
     network = small_network()
-    support, query = random_clips(2), random_clips(1, frames=5, seed=1, texts=("words of this test alone",))
+    query = random_clips(1, frames=5, seed=1, sentences=("words of this test alone",))
     text = network.trunk.text
 
     with counted_calls(network.trunk.image) as seen, patch.object(text, "_encode", wraps=text._encode) as encode:
-        predictor = Conditioning(network, 2).adapt(support)
+        predictor = Conditioning(network).adapt(random_support(2))
         with patch.object(network.head, "remember", wraps=network.head.remember) as remember:
-            predictor.predict(query)
-            predictor.predict(query)
+            predictor.predict(query, Decoding(2))
+            predictor.predict(query, Decoding(2))
 
     assert [len(frames) * frames.shape[1] for (frames,) in seen] == [4, 2, 2, 1, 2, 2, 1]  # the support's come first
     assert remember.call_count == 1
-    assert [call.args[0] for call in encode.call_args_list if call.args[0] == query.texts] == [query.texts]
+    assert [call.args[0] for call in encode.call_args_list if call.args[0] == query.sentences] == [query.sentences]
 
 
 # --------------------------------------------------------------------------- finetune
@@ -198,7 +209,7 @@ def test_finetuning_changes_the_prediction_and_never_the_network(shots: int, fra
     network = small_network()
     before = weights(network)
     trained = {name: p.requires_grad for name, p in network.named_parameters()}
-    support, query = random_clips(shots, frames), random_clips(1, seed=1)
+    support, query = random_support(shots, frames), random_clips(1, seed=1)
 
     plain = Conditioning(network).adapt(support).predict(query)
     tuned = finetune(network).adapt(support).predict(query)
@@ -212,7 +223,7 @@ def test_finetuning_changes_the_prediction_and_never_the_network(shots: int, fra
 
 def test_finetuning_of_no_steps_is_conditioning() -> None:
     network = small_network()
-    support, query = random_clips(2), random_clips(1, seed=1)
+    support, query = random_support(2), random_clips(1, seed=1)
 
     plain, tuned = (learner.adapt(support).predict(query) for learner in (Conditioning(network), finetune(network, 0)))
 
@@ -221,7 +232,7 @@ def test_finetuning_of_no_steps_is_conditioning() -> None:
 
 def test_finetuning_repeats_itself_bit_for_bit_and_needs_no_outer_gradients() -> None:
     learner = finetune(small_network(dropout=0.5).train())
-    support, query = random_clips(2), random_clips(1, seed=1)
+    support, query = random_support(2), random_clips(1, seed=1)
 
     first = learner.adapt(support).predict(query)
     with torch.no_grad():
@@ -235,7 +246,7 @@ def test_finetuning_changes_its_scope_alone(scope: str) -> None:
     network = small_network()
     before = weights(network.head)
 
-    predictor = finetune(network, scope=scope).adapt(random_clips(2))
+    predictor = finetune(network, scope=scope).adapt(random_support(2))
 
     moved = changed(predictor.head, before)
     assert moved
@@ -244,24 +255,13 @@ def test_finetuning_changes_its_scope_alone(scope: str) -> None:
 
 def test_finetuning_lowers_its_loss_on_the_support() -> None:
     network = small_network()
-    learner, support = finetune(network, steps=15, rate=3e-3), random_clips(2)
-    task = SupportTask(support, network.trunk(support), network.config.loss)
+    learner, support = finetune(network, steps=15, rate=3e-3), random_support(2)
+    task = SupportTask(network.trunk(support.clips), support.masks, network.config.loss)
 
     tuned = learner.adapt(support).head
 
     losses = [sum(task.loss(head, step).item() for step in range(2)) for head in (tuned, network.head)]
     assert losses[0] < losses[1]
-
-
-def test_the_masks_of_the_whole_class_are_never_read_in_adaptation() -> None:
-    """A support set of a new class shows one object; the others have no masks."""
-    network = small_network()
-    support = random_clips(2)
-    hidden = replace(support, class_masks=torch.zeros_like(support.class_masks))
-
-    first, second = (finetune(network).adapt(clips).head.state_dict() for clips in (support, hidden))
-
-    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_an_unknown_or_empty_scope_is_refused_before_anything_trains() -> None:
@@ -276,7 +276,8 @@ def test_an_unknown_or_empty_scope_is_refused_before_anything_trains() -> None:
 
 def total_gradient(network: FewShotRVOS, data: Episode) -> dict[str, Tensor]:
     network.zero_grad(set_to_none=True)
-    objective(network(data.support, data.query, data.shots), data.query, network.config.loss)["total"].backward()
+    prediction = network(data.support, data.query)
+    objective(prediction, data.truth, data.query.valid, network.config.loss)["total"].backward()
     found = {name: p.grad.clone() for name, p in network.head.named_parameters() if p.grad is not None}
     network.zero_grad(set_to_none=True)
     return found
@@ -285,7 +286,7 @@ def total_gradient(network: FewShotRVOS, data: Episode) -> dict[str, Tensor]:
 @pytest.mark.parametrize("build", [Conditioning, finetune])
 def test_backward_leaves_the_scaled_gradient_and_adds_to_what_is_there(build: Any) -> None:
     network = small_network()
-    data = episode()
+    data = random_episodes()
     expected = total_gradient(network, data)
     learner = build(network)
 
@@ -302,12 +303,11 @@ def test_backward_leaves_the_scaled_gradient_and_adds_to_what_is_there(build: An
 
 def test_the_gradient_of_a_batch_is_the_mean_over_its_episodes() -> None:
     network = small_network()
-    data = episode(count=2)
-    single = [
-        Episode(data.specs[:1], data.support.select([2 * i, 2 * i + 1]), data.query.select([i])) for i in range(2)
-    ]
+    data = random_episodes(count=2)
 
-    together, first, second = (total_gradient(network, part) for part in (data, *single))
+    together, first, second = (
+        total_gradient(network, part) for part in (data, *(single_episode(data, i) for i in range(2)))
+    )
 
     for name, gradient in together.items():
         scale = float(gradient.abs().max()) + 1e-5  # the gradient of a key's bias is 0 but for rounding
@@ -318,7 +318,7 @@ def test_backward_leaves_the_trunk_and_all_weights_alone() -> None:
     network = small_network()
     before = weights(network)
 
-    Conditioning(network).backward(episode())
+    Conditioning(network).backward(random_episodes())
 
     assert changed(network, before) == []
     assert all(parameter.grad is None for parameter in network.trunk.parameters())
@@ -327,33 +327,45 @@ def test_backward_leaves_the_trunk_and_all_weights_alone() -> None:
 def test_the_config_chooses_the_learner() -> None:
     network = small_network()
 
-    plain = build_learner(LearnerConfig(), network, 7)
-    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="affinity"), network, 7)
+    plain = build_learner(LearnerConfig(), network)
+    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="affinity"), network)
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
     assert tuned.inner == InnerLoop(3, 1e-3, "affinity", min_shots=2)
-    assert tuned.chunk_frames == 7
 
 
 @pytest.mark.parametrize("early_stop", [False, True])
 def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop: bool) -> None:
     network = small_network()
     before = weights(network.head)
-    subject = Finetune(network, 10, inner=InnerLoop(2, 1e-2, early_stop=early_stop, min_shots=3))
+    subject = Finetune(network, inner=InnerLoop(2, 1e-2, early_stop=early_stop, min_shots=3))
 
-    few, enough = (subject.adapt(random_clips(shots)) for shots in (2, 3))
+    few, enough = (subject.adapt(random_support(shots)) for shots in (2, 3))
 
     assert [subject.takes_steps(shots) for shots in (2, 3)] == [False, True]
     assert changed(few.head, before) == []
-    assert len(few.support.masks) == 2
+    assert len(few.masks) == len(few.support) == 2
     assert early_stop or changed(enough.head, before) != []
 
 
 def test_a_clip_in_features_is_predicted_like_its_frames() -> None:
     network = small_network()
-    support, query = random_clips(1), random_clips(1, frames=3, seed=1)
-    cached: ClipBatch = replace(query, frames=None, features=network.trunk(query).pyramid)
-    predictor = Conditioning(network, 2).adapt(support)
+    query = random_clips(1, frames=3, seed=1)
+    predictor = predictor_of(network)
 
-    torch.testing.assert_close(predictor.predict(cached), predictor.predict(query), atol=1e-3, rtol=1e-3)
+    frames, features = (predictor.predict(clips, Decoding(2)) for clips in (query, in_features(network.trunk, query)))
+
+    torch.testing.assert_close(features, frames, atol=1e-3, rtol=1e-3)
+
+
+def test_a_clip_that_nobody_annotated_is_segmented() -> None:
+    """Pictures and a sentence are all that a question needs."""
+    frames = torch.randint(0, 255, (1, 4, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    clip = Clips(torch.ones(1, 64, 96, dtype=torch.bool), torch.linspace(0, 1, 4)[None], ("the dog",), frames=frames)
+    network = small_network()
+
+    for learner in (Conditioning(network), finetune(network)):
+        answer = learner.adapt(random_support(2)).predict(clip)
+        assert answer.shape == (1, 4, 64, 96)
+        assert ((answer > 0) & (answer < 1)).all()

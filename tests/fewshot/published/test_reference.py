@@ -21,7 +21,8 @@ from fewshot.published.layout import Conversion, from_published, our_name
 from models.backbone import ImageEncoder
 from models.config import AffinityConfig, MaskConfig, ModelConfig
 from models.criterion import LayerPrediction, SetCriterion, Targets
-from models.network import Encoded, Head
+from models.network import Head
+from models.trunk import Encoded
 from tests.paths import REFERENCE
 
 FOLDER = REFERENCE
@@ -112,15 +113,12 @@ def _padded(x: Tensor) -> Tensor:
 
 def _encode(model: Published, expected: dict[str, Tensor], side: str) -> Encoded:
     frames = expected[f"in.{side}_frames"]
-    masks = expected[f"in.{side}_masks"].bool()[None]
     with torch.no_grad():
         features = model.trunk.image.model(_padded(frames))
         text = model.trunk.text.model(expected[f"in.{side}_tokens"])
     words = text.last_hidden_state
     return Encoded(
         pyramid=Pyramid(*(feature[None] for feature in features)),
-        # Published: the support's mask is not padded with its frames, so it is slightly misaligned.
-        masks=_padded(masks) if side == "query" else masks,
         valid=_padded(torch.ones(1, *frames.shape[-2:])).bool(),
         times=torch.linspace(0, 1, len(frames))[None],
         words=words,
@@ -148,7 +146,9 @@ def _run(name: str) -> Run:
     encoder.register_forward_pre_hook(lambda _, args: remember("mid.affinity", args[0]))
     encoder.register_forward_hook(lambda _, __, memories: remember("mid.memory", memories))
     query = _encode(model, expected, "query")
-    prediction = model.head(_encode(model, expected, "support"), query, shots=1)
+    # Published: the support's mask is not padded with its frames, so it is slightly misaligned.
+    masks, truth = expected["in.support_masks"].bool()[None], _padded(expected["in.query_masks"].bool()[None])
+    prediction = model.head(_encode(model, expected, "support"), masks, query)
     queries = prediction.queries
     found |= {"mid.hs": queries.hidden, "mid.inter_references": queries.references}
     found["out.reference_points"] = queries.references[-2][None, ..., :2]
@@ -163,7 +163,7 @@ def _run(name: str) -> Run:
         found[f"{prefix}.pred_boxes"] = layer.boxes
         found[f"{prefix}.pred_masks"] = layer.masks
 
-    targets = Targets(query.masks, expected["in.query_boxes"][None], query.masks.flatten(2).any(2))
+    targets = Targets(truth, expected["in.query_boxes"][None], truth.flatten(2).any(2))
     losses = SetCriterion()(layers, targets)
     losses.total.backward()
     found |= {"loss.total": losses.total, "match.query": losses.matched}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from episodes.types import ClipBatch, Pyramid
+from episodes.types import Clips, Pyramid
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 
 
@@ -19,13 +19,13 @@ def _clip(frames: int = 4, height: int = 48, width: int = 64, text: str = "the s
     return ClipPicture(pictures, masks, text)
 
 
-def _batch(frames: torch.Tensor | None) -> ClipBatch:
+def _batch(frames: torch.Tensor | None) -> tuple[Clips, torch.Tensor]:
     masks = torch.zeros(2, 3, 64, 96, dtype=torch.bool)
     masks[1, :, 5:20, 5:20] = True
     valid = torch.zeros(2, 64, 96, dtype=torch.bool)
     valid[:, :50, :70] = True
     pyramid = Pyramid(*(torch.zeros(2, 3, 4, 64 // s, 96 // s) for s in (4, 8, 16, 32)))
-    return ClipBatch(frames, masks, masks, valid, torch.zeros(2, 3), ("a", "b"), pyramid)
+    return Clips(valid, torch.zeros(2, 3), ("a", "b"), frames, pyramid), masks
 
 
 def test_a_page_is_an_rgb_array_with_a_row_for_each_shot_and_three_for_the_query() -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_cut_off_at_the_edge_of_a_narrow_page() -> None:
 def test_a_clip_of_a_batch_loses_its_padding() -> None:
     frames = torch.randint(0, 255, (2, 3, 3, 64, 96), dtype=torch.uint8)
 
-    clip = ClipPicture.of_batch(_batch(frames), 1)
+    clip = ClipPicture.of_clips(*_batch(frames), 1)
 
     assert clip.frames.shape == (3, 50, 70, 3)
     assert clip.masks.shape == (3, 50, 70)
@@ -108,8 +108,8 @@ def test_a_clip_of_a_batch_loses_its_padding() -> None:
 
 
 def test_a_batch_of_features_cannot_be_drawn() -> None:
-    with pytest.raises(ValueError, match="load the clip with frames"):
-        ClipPicture.of_batch(_batch(None))
+    with pytest.raises(ValueError, match="load them with frames"):
+        ClipPicture.of_clips(*_batch(None))
 
 
 def test_sizes_that_do_not_fit_are_refused() -> None:

@@ -7,11 +7,13 @@ import sys
 import pytest
 import torch
 
+from episodes.dataset import collate
 from episodes.errors import ConfigError, ReadError, TrainingError
 from episodes.sampling import manifest, manifest_hash
 from fewshot.runs.checkpoint import latest, read_state
 from fewshot.training.trainer import Trainer, train
 from tests.paths import ROOT
+from tests.random_clips import mixed_support, random_episodes
 from tests.tiny_runs import assert_same_bits, load_tiny, metrics, stored, write_experiment
 
 STEPS = 5
@@ -251,6 +253,32 @@ def test_the_loss_of_a_batch_is_the_mean_of_the_losses_of_its_episodes(experimen
     for trainer.rank in range(3):
         alone.append(trainer.learner.backward(next(trainer._batches(0)), 1.0))
     assert whole == pytest.approx({name: sum(part[name] for part in alone) / 3 for name in whole}, rel=1e-4)
+
+
+@pytest.mark.parametrize("learner", ["conditioning", "maml", "reptile"])
+def test_episodes_of_unequal_sizes_teach_together_what_they_teach_alone(experiment, tmp_path, learner):
+    """Whatever pads a picture beside a larger one reaches no loss and no gradient."""
+    overrides = (f"learner.name={learner}", "train.batch_episodes=2", "train.clip_norm=1e9", "train.validate_every=0")
+    trainer = Trainer(load_tiny(experiment, *overrides), tmp_path / "run")
+    start = head_of(trainer)
+    queries, shots = ((50, 70), (96, 128)), (((64, 128), (50, 70)), ((96, 64), (64, 96)))
+    alone = [
+        random_episodes(size=size, support=mixed_support(sizes)) for size, sizes in zip(queries, shots, strict=True)
+    ]
+
+    def step(episodes):
+        trainer.network.head.load_state_dict(start)
+        losses = trainer.step(0, episodes).losses
+        return losses, {n: p.grad.clone() for n, p in trainer.network.head.named_parameters() if p.grad is not None}
+
+    (both, together), (first, one), (second, two) = (step(part) for part in (collate(alone), *alone))
+
+    assert both == pytest.approx({name: (first[name] + second[name]) / 2 for name in both}, rel=1e-4, abs=1e-6)
+    assert first["total"] != pytest.approx(second["total"], rel=1e-2)
+    assert together.keys() == one.keys() == two.keys()
+    for name, gradient in together.items():  # each step scales by its share of train.batch_episodes
+        expected = one[name] + two[name]
+        torch.testing.assert_close(gradient, expected, rtol=0.0, atol=1e-3 * float(expected.abs().max()) + 1e-6)
 
 
 def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):

@@ -1,0 +1,97 @@
+"""A head that has taken in one support set, and answers queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from episodes.padding import is_tight, pad, size_groups
+from episodes.types import Clips
+from models.network import FewShotRVOS, Head, SupportMemory
+from models.trunk import Encoded, in_order
+
+
+class DecodingConfig(Protocol):
+    """The values of an experiment's section `evaluate` that decoding reads."""
+
+    @property
+    def chunk_frames(self) -> int: ...
+
+    @property
+    def trajectory(self) -> Literal["linked", "chunk"]: ...
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How a clip longer than `chunk_frames` is decoded: frames pass the network in chunks of that length.
+
+    A query index means the same trajectory in all chunks, so `linked` follows the one with the best mean score over the
+    whole clip. Published: chosen anew in every chunk (`chunk`).
+    """
+
+    chunk_frames: int = 10
+    trajectory: Literal["linked", "chunk"] = "linked"
+
+    @classmethod
+    def of(cls, config: DecodingConfig) -> Decoding:
+        return cls(config.chunk_frames, config.trajectory)
+
+
+class Predicts(Protocol):
+    """What answers queries: a learner's predictor, or prototype matching."""
+
+    def predict(self, query: Clips, decoding: Decoding) -> Tensor:
+        """N query clips of any length -> mask probabilities (N, T, H, W) at the padded picture size, 0 in padding."""
+
+
+class Predictor:
+    """Support and words are encoded once, whatever the query's length."""
+
+    def __init__(self, network: FewShotRVOS, head: Head, support: Encoded, masks: Tensor) -> None:
+        """support: K clips of one episode; masks (K, S, H, W) bool."""
+        self.network = network
+        self.head = head
+        self.support = support
+        self.masks = masks
+        self._memories: dict[tuple[int, int], SupportMemory] = {}
+
+    def _memory(self, size: tuple[int, int]) -> SupportMemory:
+        if size not in self._memories:
+            self._memories[size] = self.head.remember(self.support, self.masks, size)
+        return self._memories[size]
+
+    @torch.no_grad()
+    def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:
+        """N query clips of any length -> mask probabilities (N, T, H, W) at the padded picture size, 0 in padding."""
+        self.head.eval()
+        if is_tight(query.valid):
+            return self._predict(query, decoding)
+        groups = size_groups(query.valid)
+        parts = [pad(self._predict(query.select(group), decoding), query.size) for group in groups]
+        return in_order(groups, parts)
+
+    def _predict(self, query: Clips, decoding: Decoding) -> Tensor:
+        """The same for clips of one picture size."""
+        n, t = query.times.shape
+        memory = self._memory(query.size).expand(n)
+        scores, masks = [], []
+        for start in range(0, t, decoding.chunk_frames):
+            chunk = self.network.trunk(query.take_frames(slice(start, start + decoding.chunk_frames)))
+            score, mask = self.head.decode(chunk, memory).candidates()
+            scores.append(score.float())
+            masks.append(mask.float())
+        if decoding.trajectory == "linked":
+            scores, masks = [torch.cat(scores, dim=1)], [torch.cat(masks, dim=1)]
+        chosen = torch.cat([_best(score, mask) for score, mask in zip(scores, masks, strict=True)], dim=1)
+        logits = F.interpolate(chosen, size=query.size, mode="bilinear", align_corners=False)
+        return (logits.sigmoid() * query.valid[:, None]).float()
+
+
+def _best(scores: Tensor, masks: Tensor) -> Tensor:
+    """Scores (N, T, Q) and masks (N, T, Q, h, w) -> (N, T, h, w): of each clip, the query with the best mean score."""
+    best = scores.mean(dim=1).argmax(dim=-1)
+    return masks[torch.arange(len(best), device=best.device), :, best]
