@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from episodes.catalog import Problem, VideoCatalog
-from episodes.decode import decode_mask, decode_picture
-from episodes.errors import ReadError
+from episodes.decode import decode_mask, decode_picture, read_mask
+from episodes.errors import LayoutError, ReadError
 from episodes.readers import index_benchmark
 from episodes.types import VideoRecord
 
-__all__ = ["CheckReport", "Problem", "check_benchmark"]
+__all__ = ["CheckReport", "Problem", "check_benchmark", "require_visible"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,28 @@ def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
     problems.sort(key=lambda problem: problem.severity)  # stable: "error" before "warning", else as found
     frames = sum(len(video.frames) for video in catalog.videos.values())
     return CheckReport(catalog.root, len(catalog.videos), frames, tuple(problems))
+
+
+def require_visible(catalog: VideoCatalog, objects: Iterable[tuple[str, str]]) -> None:
+    """LayoutError if an object, (video, object id), has no pixel in any frame that the index lists for it.
+
+    Nothing can be shown or asked of such an object: an empty answer would be right in every frame. As `check_benchmark`
+    says it, for the objects of a training or an evaluation alone, before it begins.
+    """
+    hidden = [
+        f"object {number} ({record.category}) of video {video.id!r} has no pixel in any of its {len(record.frames)} "
+        f"listed frames ({video.mask_folder})"
+        for video, number, record in (
+            (catalog.videos[name], number, catalog.videos[name].object(number)) for name, number in sorted(set(objects))
+        )
+        if not any((read_mask(video.mask_path(frame)) == int(number)).any() for frame in record.frames)
+    ]
+    if hidden:
+        more = f" (and {len(hidden) - 3} more)" if len(hidden) > 3 else ""
+        raise LayoutError(
+            f"{'; '.join(hidden[:3])}{more}. Repair the masks, or take the object's sentences out of the index; "
+            f"`data check {catalog.root}` lists every problem"
+        )
 
 
 def _as_stopping(problem: Problem) -> Problem:

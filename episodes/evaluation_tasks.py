@@ -1,7 +1,6 @@
 """What is evaluated: for each novel class and seed, fixed support clips and every query that shares no video with them.
 
-The controls replace one input of a query by a wrong one: support of another class, or the sentence of another object.
-A method that uses its inputs loses clearly under each.
+For the controls (episodes/controls.py): support of another class, and the sentence of another object.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from episodes.controls import Control
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
@@ -30,7 +31,7 @@ LEVELS = {  # method, shots, control -> mean J
     ("cma", 5, None): 0.65,
     ("cma+finetune", 1, None): 0.58,
     ("cma+finetune", 5, None): 0.7,
-    ("cma", 1, "support_none"): 0.1,
+    ("cma", 1, Control.NO_MASK): 0.1,
 }
 
 

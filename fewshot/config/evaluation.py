@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from episodes.config import Section
+from episodes.controls import Control
 from fewshot.config.data import Shots
 from fewshot.config.learner import LearnerName
 
@@ -53,8 +54,8 @@ class EvaluateConfig(Section):
         description="Rows: `prototype` (training-free), `conditioning` (the model fed forward, named by `label`), and "
         "the learner's adaptation (`label+maml`), which is `finetune` for conditioning; null = these three.",
     )
-    controls: tuple[Literal["support_wrong_class", "support_none", "text_wrong_object"], ...] = Field(
-        ("support_wrong_class", "support_none", "text_wrong_object"),
+    controls: tuple[Control, ...] = Field(
+        tuple(Control),
         description="Controls of the model fed forward; [] for none.",
     )
     control_shots: tuple[Shots, ...] = Field(

@@ -8,18 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
-from torch import Tensor
 
 from episodes.catalog import VideoCatalog
+from episodes.controls import Control
 from episodes.dataset import join_clips, join_truths, load_clip, load_masks
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
 from episodes.types import ClipRef, Clips, Support, Truth
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.evaluation.prototype import PrototypePredictor
+from fewshot.evaluation.query import Query
 from fewshot.learners import Decoding, Learner, Predicts, build_learner
 from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery, Pick, pick_queries
@@ -33,21 +31,12 @@ QUERIES_AT_ONCE = 8  # query clips that pass the network together
 
 
 @dataclass(frozen=True)
-class Query:
-    """One query clip, loaded once for all methods, and its truth for each scoring."""
-
-    ref: ClipRef
-    clip: Clips
-    truth: dict[str, NDArray[np.bool_]]
-
-
-@dataclass(frozen=True)
 class Row:
     """A row of the table: who answers, on how many shots, with which input replaced."""
 
     method: str
     shots: int
-    control: str | None = None
+    control: Control | None = None
 
 
 class Evaluator:
@@ -132,14 +121,14 @@ class Evaluator:
         return self.learners[method].adapt(support.to(self.device))
 
     def _control(
-        self, control: str, shots: int, task: EvaluationTask, queries: list[Query], support: Support
+        self, control: Control, shots: int, task: EvaluationTask, queries: list[Query], support: Support
     ) -> list[Record]:
         row = Row(self.method_name("conditioning"), shots, control)
         first = support.select(list(range(shots)))
-        if control == "support_none":
+        if control is Control.NO_MASK:
             blind = Support(first.clips, torch.zeros_like(first.masks))
             return self._score(row, task, queries, "conditioning", blind)
-        if control == "text_wrong_object":
+        if control is Control.WRONG_SENTENCE:
             swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
             return self._score(row, task, swapped, "conditioning", first)
         records: list[Record] = []
@@ -179,15 +168,9 @@ class Evaluator:
         )
 
     def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:
-        clip, truths = self._load(ref, task.category)
-        truth: dict[str, NDArray[np.bool_]] = {}
-        for scoring in self.config.evaluate.scoring:
-            if scoring == "davis":
-                truth[scoring] = load_masks(self.catalog, ref)
-            else:
-                rows, columns = clip.picture()
-                truth[scoring] = truths.masks[0, :, rows, columns].numpy()
-        return Query(ref, clip, truth)
+        clip, truth = self._load(ref, task.category)
+        rows, columns = clip.picture()
+        return Query(ref, clip, load_masks(self.catalog, ref), truth.masks[0, :, rows, columns].numpy())
 
     def _score(
         self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: Support
@@ -217,14 +200,14 @@ class Evaluator:
                     query.ref.expression_id,
                 )
                 rows, columns = query.clip.picture()
-                for scoring, truth in query.truth.items():
-                    mask = _threshold(probability[:, rows, columns], (truth.shape[1], truth.shape[2]))
-                    region, boundary = score_clip(mask, truth, tolerance=TOLERANCES[scoring])
+                for scoring in self.config.evaluate.scoring:
+                    region, boundary = query.score(probability[:, rows, columns], scoring)
                     records.append(
                         Record.of_clip(
                             item,
                             region,
                             boundary,
+                            query.visible,
                             method=row.method,
                             shots=row.shots,
                             control=row.control,
@@ -273,13 +256,6 @@ class Evaluator:
             J=100 * float(region.mean()),
             F=100 * float(boundary.mean()),
         )
-
-
-def _threshold(probability: Tensor, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(T, H, W) probabilities -> bool masks of `size`, resized bilinearly first."""
-    if probability.shape[-2:] != size:
-        probability = F.interpolate(probability[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    return (probability > 0.5).numpy()
 
 
 def _alike(queries: list[Query]) -> Iterator[list[Query]]:

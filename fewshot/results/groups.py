@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from episodes.catalog import GROUPS
+from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.comparable import experiment_differences, listed
 from fewshot.results.evaluated import EvaluatedRun
@@ -72,7 +73,7 @@ def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
     return dict(sorted(runs.items()))
 
 
-def _key(row: SummaryRow) -> tuple[str, int, str | None, str]:
+def _key(row: SummaryRow) -> tuple[str, int, Control | None, str]:
     return row.method, row.shots, row.control, row.scoring
 
 

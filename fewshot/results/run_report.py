@@ -18,12 +18,6 @@ _INTERVAL = "95 % interval"
 _CONTROL_HEAD = ("method", "shots", "control", "J", "F", "J&F")
 _SHOWN = 6  # overlays shown in the page; further ones are linked
 
-_CONTROLS = {
-    "support_wrong_class": "support of another class that the query video also holds",
-    "support_none": "no support mask",
-    "text_wrong_object": "sentence of another object of the query video",
-}
-
 
 def report_text(run: EvaluatedRun, folder: Path, curve: Path | None) -> str:
     """The report as it stands in `folder`, which its links start from; `curve` is the picture of the training curve."""
@@ -87,7 +81,7 @@ def _controls(rows: Sequence[SummaryRow], parts: Mapping[Key, list[Record]], res
     if not body:
         return ""
     used = sorted({row.control for row in rows if row.control})
-    meaning = "; ".join(f"`{name}`: {_CONTROLS[name]}" for name in used)
+    meaning = "; ".join(f"`{name}`: {name.meaning}" for name in used)
     return "\n\n".join(
         (
             f"## Controls, {_where(rows)}",

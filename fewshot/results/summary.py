@@ -8,18 +8,23 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.records import CONTROLS, Record
-from fewshot.results.statistics import CONFIDENCE, RESAMPLES, estimate
+from fewshot.results.statistics import CONFIDENCE, RESAMPLES, estimate, means_by
 
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """`seeds` is the number of support seeds, `seconds` the wall time of all the row's clips, adaptation included."""
+    """`seeds` is the number of support seeds, `seconds` the wall time of all the row's clips, adaptation included.
+
+    J, F and JF are means over all frames. A frame without the object counts 1 for an empty answer, so `absent` says
+    which percentage of the frames that is, and J_visible and F_visible are the means over the other frames alone.
+    """
 
     method: str
     shots: int
-    control: str | None
+    control: Control | None
     scoring: str
     group: int
     seeds: int
@@ -28,6 +33,9 @@ class SummaryRow:
     JF: float
     JF_low: float
     JF_high: float
+    J_visible: float
+    F_visible: float
+    absent: float
     seconds: float
 
 
@@ -39,7 +47,7 @@ class Summary:
     facts: Mapping[str, Any]
 
 
-Key = tuple[str, int, str | None, str, int]  # method, shots, control, scoring, group
+Key = tuple[str, int, Control | None, str, int]  # method, shots, control, scoring, group
 
 
 def split(records: Sequence[Record]) -> dict[Key, list[Record]]:
@@ -70,6 +78,8 @@ def summarise(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: in
 def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> SummaryRow:
     method, shots, control, scoring, group = key
     found = estimate(records, resamples=resamples, seed=seed)
+    ((j_visible, f_visible),) = means_by([record.where_visible() for record in records], lambda _: "all").values()
+    frames, visible = (sum(getattr(record, name) for record in records) for name in ("frames", "visible"))
     return SummaryRow(
         method=method,
         shots=shots,
@@ -82,6 +92,9 @@ def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> Summ
         JF=found.JF,
         JF_low=found.JF_low,
         JF_high=found.JF_high,
+        J_visible=j_visible,
+        F_visible=f_visible,
+        absent=100 * (1 - visible / frames),
         seconds=sum(record.seconds for record in records),
     )
 
@@ -97,7 +110,8 @@ def parse_summary(content: bytes, path: Path) -> Summary:
     names = [field.name for field in fields(SummaryRow)]
     try:
         facts = json.loads(content)
-        rows = tuple(SummaryRow(**{name: row[name] for name in names}) for row in facts.pop("rows"))
+        cells = [{name: row[name] for name in names} for row in facts.pop("rows")]
+        rows = tuple(SummaryRow(**{**row, "control": row["control"] and Control(row["control"])}) for row in cells)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); evaluate the run again") from error
     return Summary(rows, facts)

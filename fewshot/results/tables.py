@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from fewshot.results.summary import Summary, SummaryRow
 
 Cells = Sequence[Sequence[str]]
+VISIBLE_HEAD = ("J vis.", "F vis.", "absent")
+VISIBLE_NOTE = "J vis., F vis.: over the frames with the object alone; absent: percentage of the frames without it."
 
 
 def results_table(summary: Summary) -> str:
@@ -15,21 +17,27 @@ def results_table(summary: Summary) -> str:
     blocks = []
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
         rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]
-        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", "seeds", "seconds")
+        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *VISIBLE_HEAD, "seeds", "seconds")
         body = [
             (
                 *(row.method, str(row.shots), row.control or "-"),
                 *(points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high)),
-                *(str(row.seeds), f"{row.seconds:.1f}"),
+                *(*visible_cells(row), str(row.seeds), f"{row.seconds:.1f}"),
             )
             for row in rows
         ]
         asked = transfer_note(summary) or "novel classes"
         title = f"Group {group}, {asked}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
-    notes = [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
+    notes = [VISIBLE_NOTE] if summary.rows else []
+    notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
     notes += [f"Support list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
+
+
+def visible_cells(row: SummaryRow) -> tuple[str, str, str]:
+    """The cells below VISIBLE_HEAD: J and F over the frames with the object, and the percentage of those without."""
+    return points(row.J_visible), points(row.F_visible), points(row.absent)
 
 
 def transfer_note(summary: Summary) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.evaluated import EvaluatedRun
@@ -38,7 +39,7 @@ class Row:
     experiment: Experiment
     method: str
     shots: int
-    control: str | None
+    control: Control | None
     trainings: tuple[tuple[Record, ...], ...]
 
     @cached_property

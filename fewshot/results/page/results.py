@@ -18,11 +18,6 @@ _POOLING = {
     "davis": "Scored at the files' own size, F within 0.008 of the diagonal, mean of each sequence, then of each "
     "class, then of the classes.",
 }
-_CONTROLS = {
-    "support_wrong_class": "support of another class that the query video also holds",
-    "support_none": "no support mask",
-    "text_wrong_object": "sentence of another object of the query video",
-}
 
 
 def results_section(stratum: Stratum) -> Section:
@@ -131,7 +126,7 @@ def _controls(stratum: Stratum) -> tuple[Block, ...]:
         return ("No control was evaluated: these runs do not show whether support and sentence are used.",)
     used = sorted({row.control for row in stratum.rows if row.control})
     note = (
-        f"What is left when one input is wrong or missing ({'; '.join(f'{one}: {_CONTROLS[one]}' for one in used)}). "
+        f"What is left when one input is wrong or missing ({'; '.join(f'{one}: {one.meaning}' for one in used)}). "
         "Change: of J&F against the same method with its right inputs, paired on the same items. A method that uses "
         "its inputs loses clearly."
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from episodes.controls import Control
 from episodes.task_file import TaskFile
 from fewshot.ablation.cells import Cell, load_ablation
 from fewshot.ablation.plot import _numeric_key, draw_plot
@@ -18,7 +19,7 @@ from fewshot.results.summary import summarise
 
 LEVELS = {
     **{("cma", 1, None): 0.5, ("cma", 3, None): 0.6, ("cma", 5, None): 0.7},
-    **{("cma", 1, "support_none"): 0.1, ("cma", 2, "text_wrong_object"): 0.2},
+    **{("cma", 1, Control.NO_MASK): 0.1, ("cma", 2, Control.WRONG_SENTENCE): 0.2},
 }
 
 
@@ -134,7 +135,7 @@ def test_a_line_is_drawn_over_a_quantity_of_the_grid(study, tmp_path, grid, key)
 
 
 def test_bars_are_drawn_where_there_are_few_shots_and_nothing_without_scores(study, tmp_path):
-    cells, runs = study("{}", {("cma", 1, None): 0.5, ("cma", 1, "support_wrong_class"): 0.1})
+    cells, runs = study("{}", {("cma", 1, None): 0.5, ("cma", 1, Control.WRONG_CLASS): 0.1})
     rows = table_rows(runs, cells)
     assert draw_plot(rows, tmp_path / "plot.png")
     assert not draw_plot([replace(row, scores=None) for row in rows], tmp_path / "none.png")

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from episodes.controls import Control
 from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot.config.experiment import plain
@@ -312,7 +313,7 @@ def test_every_query_is_shown_with_all_frames_of_its_video_and_its_own_sentence(
 
 def test_support_none_hides_every_mask_of_the_support_and_nothing_else(recorded):
     evaluator, recorder, tasks = recorded
-    evaluator.config = changed(evaluator.config, controls=("support_none",))
+    evaluator.config = changed(evaluator.config, controls=(Control.NO_MASK,))
     evaluator.evaluate(tasks[0])
     plain, blind = recorder.seen[0], recorder.seen[-1]
     assert plain[0].masks.any()
@@ -325,7 +326,7 @@ def test_support_none_hides_every_mask_of_the_support_and_nothing_else(recorded)
 def test_support_wrong_class_shows_another_class_of_the_query_video_and_never_that_video(recorded):
     evaluator, recorder, tasks = recorded
     task = tasks[0]
-    evaluator.config = changed(evaluator.config, controls=("support_wrong_class",))
+    evaluator.config = changed(evaluator.config, controls=(Control.WRONG_CLASS,))
     evaluator.evaluate(task)
     catalog, wrong = evaluator.catalog, recorder.seen[len(evaluator.config.evaluate.shots) :]
     by_content = {content(evaluator._load(query, task.category)[0]): query for query in task.queries}
@@ -352,7 +353,7 @@ def content(clips):
 def test_text_wrong_object_says_another_object_and_keeps_support_and_truth(recorded):
     evaluator, recorder, tasks = recorded
     task = tasks[0]
-    evaluator.config = changed(evaluator.config, controls=("text_wrong_object",))
+    evaluator.config = changed(evaluator.config, controls=(Control.WRONG_SENTENCE,))
     evaluator.evaluate(task)
     plain, wrong = recorder.seen[0], recorder.seen[-1]
     assert torch.equal(wrong[0].masks, plain[0].masks)

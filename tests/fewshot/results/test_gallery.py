@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from episodes.errors import UserError
@@ -22,9 +23,9 @@ DRAWN = DrawnQuery(Path("a.png"), "best", "cma", 1, 0, "anchor", "anchor1", "1",
 def records(scores):
     """A record of each query of TASKS in order, with these J (and equal F)."""
     asked = [(task, query) for task in TASKS for query in task.queries]
-    how = {"method": "cma", "shots": 1, "control": None, "scoring": "paper", "frames": 1, "seconds": 0.0}
+    how = {"method": "cma", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
     return [
-        Record(**how, **Item(1, task.seed, task.category, query.video, "1", "0")._asdict(), J_sum=score, F_sum=score)
+        Record.of_clip(Item(1, task.seed, task.category, query.video, "1", "0"), *[np.array([score])] * 2, **how)
         for (task, query), score in zip(asked, scores, strict=True)
     ]
 

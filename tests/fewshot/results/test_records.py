@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.records import Item, Record, parse_records, records_text
 
@@ -13,7 +14,7 @@ FILE = Path("records.csv")
 ITEM = Item(group=1, seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
 
 
-def _record(control: str | None = None) -> Record:
+def _record(control: Control | None = None) -> Record:
     region, boundary = np.random.default_rng(0).random((2, 7))
     return Record.of_clip(
         ITEM, region, boundary, method="cma+finetune", shots=5, control=control, scoring="paper", seconds=1 / 3
@@ -32,7 +33,7 @@ def test_a_record_adds_up_the_frames_of_its_clip() -> None:
 
 def test_records_read_back_equal_bit_by_bit_and_in_order() -> None:
     names = [replace(_record(), seed=1, video="späte Übung"), replace(_record(), seed=2, video="two\nlines\r")]
-    records = [_record(), _record("support_none"), *names]
+    records = [_record(), _record(Control.NO_MASK), *names]
 
     assert parse_records(records_text(records), FILE) == records
 
@@ -51,6 +52,9 @@ def test_the_file_names_seed_class_video_and_expression_for_people() -> None:
         ({"frames": 0}, "frames >= 1"),
         ({"J_sum": float("nan")}, "J_sum must lie in"),
         ({"F_sum": 7.5}, "F_sum must lie in"),
+        ({"visible": 0}, "visible must lie in"),
+        ({"visible": 8}, "visible must lie in"),
+        ({"visible": 2, "J_visible_sum": 2.5}, "J_visible_sum must lie in"),
         ({"seconds": -1.0}, "seconds must be finite"),
     ],
 )
@@ -65,7 +69,7 @@ def test_scores_of_unequal_length_are_refused() -> None:
 
 
 def test_a_damaged_line_is_named_with_its_value() -> None:
-    text = records_text([_record(), _record("support_none")]).replace("support_none", "support_nine")
+    text = records_text([_record(), _record(Control.NO_MASK)]).replace("support_none", "support_nine")
 
     with pytest.raises(UserError, match=r"records\.csv, line 3: .*support_nine.*evaluate the run again"):
         parse_records(text, FILE)
@@ -76,3 +80,12 @@ def test_a_text_that_was_cut_and_absent_columns_are_named() -> None:
         parse_records(records_text([_record()])[:-40], FILE)
     with pytest.raises(UserError, match="lacks the columns control, scoring"):
         parse_records("method,shots\n", FILE)
+
+
+def test_frames_without_the_object_are_counted_apart() -> None:
+    how = {"method": "cma", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
+    record = Record.of_clip(ITEM, np.array([1.0, 0.2, 1.0]), np.array([1.0, 0.4, 1.0]), np.array([0, 1, 0]) > 0, **how)
+
+    assert (record.frames, record.visible, record.J_visible_sum, record.F_visible_sum) == (3, 1, 0.2, 0.4)
+    assert (record.where_visible().J, record.where_visible().F) == (0.2, 0.4)
+    assert parse_records(records_text([record]), FILE) == [record]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from episodes.controls import Control
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
@@ -26,9 +27,9 @@ LEVELS = {  # method, shots, control -> mean J
     ("cma", 5, None): 0.68,
     ("cma+finetune", 1, None): 0.64,
     ("cma+finetune", 5, None): 0.71,
-    ("cma", 1, "support_wrong_class"): 0.12,
-    ("cma", 1, "support_none"): 0.10,
-    ("cma", 1, "text_wrong_object"): 0.24,
+    ("cma", 1, Control.WRONG_CLASS): 0.12,
+    ("cma", 1, Control.NO_MASK): 0.10,
+    ("cma", 1, Control.WRONG_SENTENCE): 0.24,
 }
 CLASSES = ("umbrella", "anchor", "snowman", "crown")
 TASKS = [

@@ -7,16 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.records import Item, Record
 from fewshot.results.summary import parse_summary, summarise, summary_text
 
 FILE = Path("summary.json")
-KEYS = ["method", "shots", "control", "scoring", "group", "seeds", "J", "F", "JF", "JF_low", "JF_high", "seconds"]
+KEYS = [
+    *("method", "shots", "control", "scoring", "group", "seeds", "J", "F", "JF", "JF_low", "JF_high"),
+    *("J_visible", "F_visible", "absent", "seconds"),
+]
 
 
 def _records() -> list[Record]:
-    rows = [("prototype", 5, None), ("prototype", 1, None), ("cma", 1, "support_none"), ("cma", 1, None)]
+    rows = [("prototype", 5, None), ("prototype", 1, None), ("cma", 1, Control.NO_MASK), ("cma", 1, None)]
     records = []
     for scoring in ("davis", "paper"):
         for place, (method, shots, control) in enumerate(rows):
@@ -75,3 +79,18 @@ def test_an_item_that_was_recorded_twice_is_refused() -> None:
 def test_a_damaged_file_is_named(content: str) -> None:
     with pytest.raises(UserError, match=r"summary\.json is damaged .* evaluate the run again"):
         parse_summary(content.encode(), FILE)
+
+
+@pytest.mark.parametrize("scoring", ["paper", "davis"])
+def test_a_summary_says_how_many_frames_lack_the_object_and_what_the_others_score(scoring: str) -> None:
+    how = {"method": "cma", "shots": 1, "control": None, "scoring": scoring, "seconds": 0.0}
+    region = np.array([1.0, 1.0, 1.0, 0.2])  # an empty answer is right where nothing is to be seen
+    records = [
+        Record.of_clip(Item(1, 0, name, name, "1", "0"), region, region, np.array([0, 0, 0, 1]) > 0, **how)
+        for name in ("anchor", "crown")
+    ]
+
+    (row,) = summarise(records, resamples=10).rows
+
+    assert (row.J, row.absent) == pytest.approx((80.0, 75.0))
+    assert (row.J_visible, row.F_visible) == pytest.approx((20.0, 20.0))

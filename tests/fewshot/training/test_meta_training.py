@@ -200,14 +200,14 @@ def test_the_rows_of_a_run_are_those_of_its_learner(experiment: Path) -> None:
 
 
 def test_a_curve_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    record = Record("cma+maml", 1, None, "paper", 2, 0, "disc", "v", "", "3", 4, 1 / 3, 0.1 + 0.2, 0.0)
+    record = Record("cma+maml", 1, None, "paper", 2, 0, "disc", "v", "", "3", 4, 1 / 3, 0.1 + 0.2, 3, 1 / 3, 0.1, 0.0)
     points = [CurvePoint(0, record), CurvePoint(10, replace(record, J_sum=2.0))]
     text, path = curve_text(points), tmp_path / "curve.csv"
 
-    assert parse_curve(text, path, 2) == points
+    assert parse_curve(text, path) == points
     assert set(next(csv.DictReader(text.splitlines()))) >= {"method", "shots", "steps", "class", "J_sum", "F_sum"}
     with pytest.raises(UserError, match=r"curve\.csv, line 3: .*J_sum"):
-        parse_curve(text.replace(",disc,v,3,4,2.0,", ",disc,v,3,4,9.0,"), path, 2)
+        parse_curve(text.replace(",2.0,", ",9.0,"), path)
 
 
 # --------------------------------------------------------------------------- values

@@ -78,15 +78,15 @@ def test_the_headline_is_the_mean_over_training_seeds(tmp_path: Path) -> None:
 
 
 def curve(shift: float, steps: tuple[int, ...] = (0, 2, 10)) -> list[CurvePoint]:
-    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "frames": 4, "seconds": 0.0}
+    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
     return [
         CurvePoint(
             step,
-            Record(
+            Record.of_clip(
+                Item(1, 0, name, f"v{video}", "", "0"),
+                np.full(4, 0.5 + 0.01 * step + shift),
+                np.full(4, 0.5 + shift),
                 **how,  # type: ignore[arg-type]
-                **Item(1, 0, name, f"v{video}", "", "0")._asdict(),
-                J_sum=4 * (0.5 + 0.01 * step + shift),
-                F_sum=4 * (0.5 + shift),
             ),
         )
         for step in steps

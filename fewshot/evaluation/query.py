@@ -1,0 +1,52 @@
+"""A query of an evaluation, and how an answer to it is scored. T frames, H W the size of the files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from episodes.types import ClipRef, Clips
+from fewshot.results.metrics import TOLERANCES, Scores, score_clip
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query clip, loaded once for all methods, and its truth: at the size of its files, and at the network's."""
+
+    ref: ClipRef
+    clip: Clips
+    truth: NDArray[np.bool_]
+    small: NDArray[np.bool_]
+
+    @property
+    def visible(self) -> NDArray[np.bool_]:
+        """(T,) frames in which the object has a pixel."""
+        return np.asarray(self.truth.any(axis=(1, 2)))
+
+    def score(self, probability: Tensor, scoring: str) -> tuple[Scores, Scores]:
+        """(J, F) of each frame: probability (T, h, w) of the picture without its padding.
+
+        `paper` scores at the network's size, except frames in which the object is too small for it: there an empty
+        answer would be right by the loss of the last pixel, so these are scored at the size of the files.
+        """
+        tolerance = TOLERANCES[scoring]
+        if scoring == "davis":
+            return score_clip(_threshold(probability, self.truth.shape[1:]), self.truth, tolerance=tolerance)
+        region, boundary = score_clip(_threshold(probability, self.small.shape[1:]), self.small, tolerance=tolerance)
+        if (lost := self.visible & ~self.small.any(axis=(1, 2))).any():
+            whole = self.truth[lost]
+            answer = _threshold(probability[torch.from_numpy(lost)], whole.shape[1:])
+            region[lost], boundary[lost] = score_clip(answer, whole, tolerance=tolerance)
+        return region, boundary
+
+
+def _threshold(probability: Tensor, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(T, H, W) probabilities -> bool masks of `size`, resized bilinearly first."""
+    if probability.shape[-2:] != size:
+        probability = F.interpolate(probability[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return (probability > 0.5).numpy()
