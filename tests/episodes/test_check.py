@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from episodes.check import CheckReport, check_benchmark
+from episodes.check import CheckReport, check_benchmark, require_visible
 from episodes.errors import LayoutError
+from episodes.readers import read_benchmark
 from tests.tiny_benchmark import write_tiny_benchmark
 
 VIDEO = "disc-ring-00"
@@ -120,6 +121,27 @@ def test_an_object_with_a_sentence_and_no_pixel_stops_training(root: Path) -> No
     blank(root / f"train/Annotations/{VIDEO}")
     report = check_benchmark(root)
     assert [(p.kind, p.severity) for p in report.problems] == [("object with no visible frame", "error")] * 2
+
+
+def test_training_and_evaluation_reject_the_objects_that_the_check_says_have_no_pixel(root: Path) -> None:
+    catalog = read_benchmark(root)
+    objects = [(video.id, record.id) for video in catalog.videos.values() for record in video.objects]
+    require_visible(catalog, objects)
+
+    blank(root / f"train/Annotations/{VIDEO}")
+
+    with pytest.raises(
+        LayoutError, match=rf"object 1 .* of video '{VIDEO}' has no pixel in any of its 2 listed"
+    ) as info:
+        require_visible(catalog, objects)
+    assert "data check" in str(info.value)
+    require_visible(catalog, [pair for pair in objects if pair[0] != VIDEO])
+
+
+def test_an_object_that_one_listed_frame_shows_is_accepted(root: Path) -> None:
+    Image.fromarray(np.zeros((24, 24), np.uint8)).save(root / MASK)
+
+    require_visible(read_benchmark(root), [(VIDEO, "1"), (VIDEO, "2")])
 
 
 def test_a_frame_without_its_object_is_a_warning_once_for_each_object(root: Path) -> None:

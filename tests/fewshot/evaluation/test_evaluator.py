@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -16,10 +16,12 @@ from episodes.errors import CheckpointError
 from episodes.evaluation_tasks import wrong_class_support, wrong_object_expression
 from fewshot.config.experiment import plain
 from fewshot.evaluation import evaluator as evaluation
+from fewshot.evaluation import query as queries_module
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.results.metrics import TOLERANCES
+from fewshot.results.summary import SummaryRow
 from fewshot.runs.build import build_network, cached_features, open_catalog
 from fewshot.runs.run import Run
 from fewshot.training.trainer import train
@@ -28,7 +30,7 @@ from tests.tiny_runs import TinySet, load_tiny, write_experiment
 
 TWO_SEEDS = ("train.steps=1", "evaluate.seeds=[3,5]")
 METHODS = {"prototype", "cma", "cma+finetune"}
-ROW_KEYS = {"method", "shots", "control", "scoring", "group", "seeds", "J", "F", "JF", "JF_low", "JF_high", "seconds"}
+ROW_KEYS = {field.name for field in fields(SummaryRow)}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,9 @@ def test_summary_has_one_row_of_plain_values_for_each_part_of_the_table(evaluate
         assert row["control"] in (None, "support_wrong_class", "support_none", "text_wrong_object")
         assert row["scoring"] in ("paper", "davis")
         assert (row["group"], row["seeds"]) == (1, 2)
-        assert all(0 <= row[name] <= 100 for name in ("J", "F", "JF", "JF_low", "JF_high"))
+        assert all(
+            0 <= row[name] <= 100 for name in ("J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent")
+        )
         assert row["JF"] == pytest.approx((row["J"] + row["F"]) / 2)
         assert row["JF_low"] <= row["JF"] + 1e-9
         assert row["JF_high"] >= row["JF"] - 1e-9
@@ -364,7 +368,7 @@ def test_text_wrong_object_says_another_object_and_keeps_support_and_truth(recor
         assert owners
         assert query.object_id not in owners
     for before, after in zip(recorder.scored[0], recorder.scored[-1], strict=True):
-        assert all(np.array_equal(truth, after[scoring]) for scoring, truth in before.items())
+        assert np.array_equal(before, after)
 
 
 def changed(config, **evaluate):
@@ -381,14 +385,14 @@ def test_davis_is_scored_at_the_size_of_the_files_and_paper_at_the_size_of_the_n
     )
     evaluator, _, tasks = watched(config)
     sizes = {}
-    score = evaluation.score_clip
+    score = queries_module.score_clip
 
     def spy(mask, truth, *, tolerance):
         assert mask.shape == truth.shape
         sizes.setdefault(tolerance, set()).add(truth.shape)
         return score(mask, truth, tolerance=tolerance)
 
-    monkeypatch.setattr(evaluation, "score_clip", spy)
+    monkeypatch.setattr(queries_module, "score_clip", spy)
     records = evaluator.evaluate(tasks[0])
     # 96 x 144 at short side 64 is 64 x 96 (a multiple of 32, so nothing is padded).
     assert sizes == {TOLERANCES["paper"]: {(4, 64, 96)}, TOLERANCES["davis"]: {(4, 96, 144)}}
@@ -411,8 +415,8 @@ def test_a_pixel_is_foreground_above_one_half_in_both_scorings(experiment, monke
 
 def test_probabilities_are_resized_to_the_files_before_they_are_thresholded():
     probability = torch.tensor([[[1.0, 0.4]]])
-    assert evaluation._threshold(probability, (1, 4)).tolist() == [[[True, True, True, False]]]
-    assert evaluation._threshold(probability, (1, 2)).tolist() == [[[True, False]]]
+    assert queries_module._threshold(probability, (1, 4)).tolist() == [[[True, True, True, False]]]
+    assert queries_module._threshold(probability, (1, 2)).tolist() == [[[True, False]]]
 
 
 def test_padding_is_not_scored(tmp_path, monkeypatch):
@@ -421,7 +425,9 @@ def test_padding_is_not_scored(tmp_path, monkeypatch):
     evaluator, recorder, tasks = watched(load_tiny(write_experiment(tmp_path / "tiny.yaml", data), *overrides))
     shapes = set()
     monkeypatch.setattr(
-        evaluation, "score_clip", lambda mask, truth, *, tolerance: shapes.add(mask.shape) or (np.ones(4), np.ones(4))
+        queries_module,
+        "score_clip",
+        lambda mask, truth, *, tolerance: shapes.add(mask.shape) or (np.ones(4), np.ones(4)),
     )
     evaluator.evaluate(tasks[0])
     assert {query.size for query in recorder.seen[0][1]} == {(96, 96)}

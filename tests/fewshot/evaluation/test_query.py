@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from episodes.types import Clips, ClipRef
+from episodes.types import ClipRef, Clips
 from fewshot.evaluation.query import Query
 
 SIZE, NETWORK = (128, 128), (32, 32)  # pixels of the files, and of the network
