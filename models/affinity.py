@@ -69,6 +69,7 @@ class CrossModalAffinity(nn.Module):
     def __init__(
         self,
         hidden: int,
+        *,
         dropout: float,
         stages: tuple[str, ...],
         support_frames: Literal["all", "middle"],

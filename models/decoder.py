@@ -44,12 +44,12 @@ def inverse_sigmoid(x: Tensor, epsilon: float = 1e-5) -> Tensor:
 class DecoderLayer(nn.Module):
     """Queries attend to each other, then to the memory; each step is followed by its LayerNorm."""
 
-    def __init__(self, hidden: int, heads: int, levels: int, points: int, ffn: int, dropout: float) -> None:
+    def __init__(self, hidden: int, *, heads: int, levels: int, points: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.self_attn = nn.MultiheadAttention(hidden, heads, dropout=dropout, batch_first=True)
         self.drop_self = nn.Dropout(dropout)
         self.norm2 = nn.LayerNorm(hidden)
-        self.cross_attn = DeformableAttention(hidden, heads, levels, points)
+        self.cross_attn = DeformableAttention(hidden, heads=heads, levels=levels, points=points)
         self.drop_cross = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(hidden)
         self.ffn = FeedForward(hidden, ffn, dropout)
@@ -131,6 +131,7 @@ class QueryDecoder(nn.Module):
     def __init__(
         self,
         hidden: int,
+        *,
         heads: int,
         levels: int,
         points: int,
@@ -145,7 +146,10 @@ class QueryDecoder(nn.Module):
             raise ValueError(f"QueryDecoder needs at least one layer, found layers={layers}")
         kinds: dict[str, type[TextQueries] | type[BoxQueries]] = {"text": TextQueries, "dab": BoxQueries}
         self.queries = kinds[mode](hidden, queries, levels)
-        self.layers = nn.ModuleList(DecoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            DecoderLayer(hidden, heads=heads, levels=levels, points=points, ffn=ffn, dropout=dropout)
+            for _ in range(layers)
+        )
         self.class_embed = nn.ModuleList(nn.Linear(hidden, 1) for _ in range(layers))
         self.bbox_embed = nn.ModuleList(MLP(hidden, hidden, 4, layers=3) for _ in range(layers))
         self.reset_heads()

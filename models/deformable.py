@@ -38,7 +38,7 @@ def valid_ratios(valid: Sequence[Tensor]) -> Tensor:
 class DeformableAttention(nn.Module):
     """Each token and head reads a few learned points around its reference on every level."""
 
-    def __init__(self, width: int, heads: int, levels: int, points: int) -> None:
+    def __init__(self, width: int, *, heads: int, levels: int, points: int) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"width must be a multiple of heads ({heads}), found {width}")
@@ -95,9 +95,9 @@ class DeformableAttention(nn.Module):
 class EncoderLayer(nn.Module):
     """Deformable self-attention and a feed-forward network, each followed by its LayerNorm."""
 
-    def __init__(self, hidden: int, heads: int, levels: int, points: int, ffn: int, dropout: float) -> None:
+    def __init__(self, hidden: int, *, heads: int, levels: int, points: int, ffn: int, dropout: float) -> None:
         super().__init__()
-        self.self_attn = DeformableAttention(hidden, heads, levels, points)
+        self.self_attn = DeformableAttention(hidden, heads=heads, levels=levels, points=points)
         self.drop = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(hidden)
         self.ffn = FeedForward(hidden, ffn, dropout)
@@ -112,10 +112,13 @@ class DeformableEncoder(nn.Module):
     """Mixes the levels of a frame; every token is its own reference point. `layers=0` returns the features."""
 
     def __init__(
-        self, hidden: int, heads: int, levels: int, points: int, ffn: int, layers: int, dropout: float
+        self, hidden: int, *, heads: int, levels: int, points: int, ffn: int, layers: int, dropout: float
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(hidden, heads, levels, points, ffn, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            EncoderLayer(hidden, heads=heads, levels=levels, points=points, ffn=ffn, dropout=dropout)
+            for _ in range(layers)
+        )
         # Only the encoder adds it: without layers it would be a parameter that nothing trains.
         self.level_embed = nn.Parameter(torch.randn(levels, hidden)) if layers else None
 

@@ -21,7 +21,7 @@ NORM_GROUPS = 8
 class VisionLanguageBlock(nn.Module):
     """Self-attention among all frames of a clip on a reduced grid, attention to the words, feed-forward; post-norm."""
 
-    def __init__(self, width: int, words: int, heads: int, ffn: int, dropout: float, reduction: int) -> None:
+    def __init__(self, width: int, *, words: int, heads: int, ffn: int, dropout: float, reduction: int) -> None:
         super().__init__()
         self.reduction = reduction
         self.self_attn = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
@@ -81,7 +81,7 @@ class VisionLanguageBlock(nn.Module):
 class FPNStage(nn.Module):
     """One stride: lateral 1x1, vision-language block if any, plus the coarser map, 3x3 output."""
 
-    def __init__(self, inputs: int, width: int, coarser: int | None, block: VisionLanguageBlock | None) -> None:
+    def __init__(self, inputs: int, width: int, *, coarser: int | None, block: VisionLanguageBlock | None) -> None:
         super().__init__()
         lateral = nn.Conv2d(inputs, width, 1, bias=False)
         output = nn.Conv2d(width, width, 3, padding=1, bias=False)
@@ -107,6 +107,7 @@ class CrossModalFPN(nn.Module):
     def __init__(
         self,
         hidden: int,
+        *,
         heads: int,
         ffn: int,
         dropout: float,
@@ -135,8 +136,12 @@ class CrossModalFPN(nn.Module):
             width = fine_width if stride in raw else hidden
             block = None
             if stride in vl_strides:
-                block = VisionLanguageBlock(width, hidden, heads, ffn, dropout, COARSEST // stride)
-            stages[str(stride)] = FPNStage(channels[stride] if stride in raw else hidden, width, coarser, block)
+                block = VisionLanguageBlock(
+                    width, words=hidden, heads=heads, ffn=ffn, dropout=dropout, reduction=COARSEST // stride
+                )
+            stages[str(stride)] = FPNStage(
+                channels[stride] if stride in raw else hidden, width, coarser=coarser, block=block
+            )
             coarser = width
         self.stages = nn.ModuleDict(stages)
         self.mask_features = nn.Conv2d(fine_width, mask_dim, 3, padding=1)

@@ -10,8 +10,8 @@ from torch import Tensor
 from episodes.types import Truth
 from models.config import LossConfig
 from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
+from models.head import Prediction
 from models.matching import LossWeights, sample_masks
-from models.network import Prediction
 
 
 def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossConfig) -> dict[str, Tensor]:

@@ -59,10 +59,11 @@ class AffinityPrior(nn.Module):
     Every shot has one vote: all tokens pooled, or the best shot's vote alone, was worse (experiments/LOG.md).
     """
 
-    def __init__(self, channels16: int, channels32: int, hidden: int, dim: int) -> None:
+    def __init__(self, channels: int, *, hidden: int, dim: int) -> None:
+        """channels: of strides 16 and 32 together."""
         super().__init__()
         self.embed = nn.Sequential(
-            nn.Conv2d(channels16 + channels32, hidden, 1),
+            nn.Conv2d(channels, hidden, 1),
             *embedding_layers(hidden, dim),
         )
         self.log_temperature = nn.Parameter(torch.tensor(math.log(12.0)))

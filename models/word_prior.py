@@ -24,7 +24,7 @@ SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
 class WordPrior(nn.Module):
     """log mean exp over the words of a pixel's similarity to each, as log-odds."""
 
-    def __init__(self, channels: dict[int, int], text_dim: int, hidden: int, dim: int) -> None:
+    def __init__(self, channels: dict[int, int], text_dim: int, *, hidden: int, dim: int) -> None:
         super().__init__()
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
         self.embed_pixels = nn.Sequential(*embedding_layers(hidden, dim))

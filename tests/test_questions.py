@@ -12,7 +12,8 @@ import torch
 from episodes.types import Clips, Support, Truth
 from fewshot.evaluation.prototype import PrototypePredictor
 from fewshot.learners import Learner, Predictor, Predicts
-from models.network import FewShotRVOS, Head
+from models.head import Head
+from models.network import FewShotRVOS
 from models.trunk import Encoded, Trunk
 
 # Fields of all that is reachable from a parameter. Whoever adds one says here what of a clip it shows.

@@ -22,7 +22,8 @@ from episodes.types import Support
 from fewshot.learners.base import Learner
 from fewshot.learners.inner_loss import HeadCall, SupportTask, asked_loss
 from fewshot.learners.predictor import Predictor
-from models.network import FewShotRVOS, Head
+from models.head import Head
+from models.network import FewShotRVOS
 
 Weights = dict[str, Tensor]  # name of a head parameter -> its value
 

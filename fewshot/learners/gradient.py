@@ -19,7 +19,8 @@ from episodes.types import Episode
 from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
 from fewshot.learners.inner_loss import SupportTask
 from fewshot.learners.meta_batch import mean_losses, meta_tasks
-from models.network import FewShotRVOS, Head, Prediction
+from models.head import Head, Prediction
+from models.network import FewShotRVOS
 from models.second_order import twice_differentiable
 from models.trunk import Encoded
 

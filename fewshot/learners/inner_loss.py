@@ -10,7 +10,7 @@ from torch import Tensor
 from episodes.padding import trim
 from episodes.types import Truth
 from models.config import LossConfig
-from models.network import Prediction
+from models.head import Prediction
 from models.objective import objective
 from models.trunk import Encoded
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from episodes.padding import is_tight, pad, size_groups
 from episodes.types import Clips
-from models.network import FewShotRVOS, Head, SupportMemory
+from models.head import Head, SupportMemory
+from models.network import FewShotRVOS
 from models.trunk import Encoded, in_order
 
 

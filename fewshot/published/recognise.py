@@ -12,7 +12,7 @@ from transformers import AutoModel, PretrainedConfig, RobertaConfig
 from episodes.errors import ConversionError
 from models.backbone import ImageEncoder
 from models.config import AffinityConfig, MaskConfig, ModelConfig
-from models.network import Head
+from models.network import build_head
 
 # Published: every model has 8 attention heads (shapes do not tell), and every RoBERTa heads of width 64.
 HEADS, TEXT_HEAD_WIDTH = 8, 64
@@ -109,7 +109,7 @@ def empty_state(model: ModelConfig, text: PretrainedConfig) -> dict[str, Tensor]
     """Names and shapes of a FewShotRVOS with this text encoder, as tensors without memory. Nothing is downloaded."""
     with torch.device("meta"):
         image = ImageEncoder(model.image_encoder, pretrained=False)
-        head = Head(model, image.channels, text.hidden_size)
+        head = build_head(model, image.channels, text.hidden_size)
         parts = {"trunk.image.model.": image.model, "trunk.text.model.": AutoModel.from_config(text), "head.": head}
     return {prefix + name: value for prefix, part in parts.items() for name, value in part.state_dict().items()}
 

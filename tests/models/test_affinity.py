@@ -16,7 +16,9 @@ def block(
 ) -> CrossModalAffinity:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return CrossModalAffinity(HIDDEN, 0.0, stages, frames, background).eval()  # type: ignore[arg-type]
+        return CrossModalAffinity(
+            HIDDEN, dropout=0.0, stages=stages, support_frames=frames, background=background
+        ).eval()  # type: ignore[arg-type]
 
 
 def features(frames: int, seed: int) -> Tensor:

@@ -11,7 +11,7 @@ SIZES = [(8, 8), (4, 4), (2, 2), (1, 1)]
 
 def _decoder(mode: str, layers: int = 2, levels: int = 4) -> QueryDecoder:
     torch.manual_seed(0)
-    return QueryDecoder(16, 2, levels, 3, 32, layers, 0.0, 5, mode)  # type: ignore[arg-type]
+    return QueryDecoder(16, heads=2, levels=levels, points=3, ffn=32, layers=layers, dropout=0.0, queries=5, mode=mode)  # type: ignore[arg-type]
 
 
 def _decode(decoder: QueryDecoder, sentence: Tensor) -> DecoderOutput:

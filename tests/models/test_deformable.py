@@ -16,6 +16,9 @@ def _levels(channels: int = 16, frames: int = 2) -> list[Tensor]:
     return [torch.randn(frames, channels, *size, generator=generator) for size in SIZES]
 
 
+ENCODER = {"heads": 2, "levels": 2, "points": 3, "ffn": 32, "dropout": 0.0}
+
+
 def _all_valid(levels: list[Tensor]) -> list[Tensor]:
     return [torch.ones(len(level), *level.shape[-2:], dtype=torch.bool) for level in levels]
 
@@ -94,7 +97,7 @@ def test_valid_ratios_are_width_before_height() -> None:
 
 
 def test_an_encoder_without_layers_returns_its_features_and_has_no_parameters() -> None:
-    encoder, levels = DeformableEncoder(16, 2, 2, 3, 32, 0, 0.0), _levels()
+    encoder, levels = DeformableEncoder(16, **ENCODER, layers=0), _levels()
 
     memories = encoder(levels, levels, _all_valid(levels))
 
@@ -103,7 +106,7 @@ def test_an_encoder_without_layers_returns_its_features_and_has_no_parameters() 
 
 
 def test_the_encoder_treats_frames_alone_and_every_parameter_gets_a_gradient() -> None:
-    encoder, levels = DeformableEncoder(16, 2, 2, 3, 32, 2, 0.0), _levels()
+    encoder, levels = DeformableEncoder(16, **ENCODER, layers=2), _levels()
     valid = _all_valid(levels)
     positions = [sine_2d(level, 16) for level in valid]
 

@@ -14,7 +14,7 @@ RAW = {4: 6, 8: 10}
 def _fpn(memory_strides: tuple[int, ...] = (8, 16, 32), **changes) -> CrossModalFPN:
     torch.manual_seed(0)
     settings = {"channels": RAW, "memory_strides": memory_strides, "fine_width": 32, "mask_dim": 12} | changes
-    return CrossModalFPN(32, 4, 48, 0.0, **settings)
+    return CrossModalFPN(32, heads=4, ffn=48, dropout=0.0, **settings)
 
 
 def _inputs(memory_strides: tuple[int, ...], clips: int = 2, frames: int = 3, size: int = 64) -> dict:

@@ -14,8 +14,8 @@ from torch import Tensor
 from episodes.types import Truth
 from models.config import LossConfig
 from models.decoder import DecoderOutput
+from models.head import Prediction
 from models.matching import sample_masks, targets_from_masks
-from models.network import Prediction
 from models.objective import bce_and_dice, bce_within, objective
 
 QUERIES = 3

@@ -18,7 +18,7 @@ OBJECT, GROUND = F.one_hot(torch.tensor([0, 1]), DIM).float()
 def prior() -> AffinityPrior:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return AffinityPrior(6, 10, 16, DIM).eval()
+        return AffinityPrior(16, hidden=16, dim=DIM).eval()
 
 
 def scene(frames: int, columns: slice) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,8 @@ from torch import Tensor
 from episodes.types import Pyramid
 from models.config import AffinityConfig, MaskConfig, ModelConfig
 from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
-from models.network import Head
+from models.head import Head
+from models.network import build_head
 from models.trunk import Encoded
 
 VALUES = Path(__file__).with_name("published_values.json")
@@ -63,7 +64,7 @@ def build(stages: tuple[str, ...], query_mode: str) -> Head:
         ),
         mask=MaskConfig(head="query", fine_width=64, mask_dim=32),
     )
-    head = Head(config, CHANNELS, TEXT).eval()
+    head = build_head(config, CHANNELS, TEXT).eval()
     with torch.no_grad():
         for name, parameter in head.named_parameters():
             scale = 0.5 if "norm" in name or parameter.ndim < 2 else 1.0 / parameter[0].numel() ** 0.5

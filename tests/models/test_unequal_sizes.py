@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from episodes.types import Clips, Pyramid, Support
 from fewshot.learners import Conditioning, Decoding
-from models.network import FewShotRVOS, SupportMemory
+from models.head import SupportMemory
+from models.network import FewShotRVOS
 from models.trunk import Encoded, Trunk
 from tests.random_clips import in_features, mixed_clips, mixed_support, random_clips, random_support, small_network
 

@@ -16,7 +16,7 @@ CHANNELS, TEXT = {8: 6, 16: 8, 32: 10}, 12
 def prior() -> WordPrior:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return WordPrior(CHANNELS, TEXT, 16, 8).eval()
+        return WordPrior(CHANNELS, TEXT, hidden=16, dim=8).eval()
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -17,7 +17,8 @@ from fewshot.config.learner import LearnerConfig
 from fewshot.learners import Conditioning, Decoding, Finetune, InnerLoop, Predictor, build_learner
 from fewshot.learners.inner_loss import SupportTask
 from models.decoder import DecoderOutput
-from models.network import FewShotRVOS, Prediction
+from models.head import Prediction
+from models.network import FewShotRVOS
 from models.objective import objective
 from tests.random_clips import (
     in_features,

@@ -21,7 +21,7 @@ from fewshot.published.layout import Conversion, from_published, our_name
 from models.backbone import ImageEncoder
 from models.config import AffinityConfig, MaskConfig, ModelConfig
 from models.criterion import LayerPrediction, SetCriterion, Targets
-from models.network import Head
+from models.network import build_head
 from models.trunk import Encoded
 from tests.paths import REFERENCE
 
@@ -41,7 +41,7 @@ class Published(nn.Module):
         self.trunk.image = ImageEncoder("resnet50", pretrained=False)
         self.trunk.text = nn.Module()
         self.trunk.text.model = RobertaModel(text)
-        self.head = Head(config, self.trunk.image.channels, text.hidden_size)
+        self.head = build_head(config, self.trunk.image.channels, text.hidden_size)
 
 
 @dataclass

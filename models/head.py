@@ -1,0 +1,292 @@
+"""The trainable head: relates query and support, and decodes masks.
+
+Letters: N clips, B episodes, K shots, S support frames a clip, T query frames, Q object queries, L words, C hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from torch import Tensor, nn
+
+from episodes.errors import ConfigError
+from episodes.padding import is_tight, size_groups, trim
+from episodes.types import Pyramid
+from models.affinity import CrossModalAffinity, LevelMemory, pretransform, resize
+from models.config import ModelConfig
+from models.decoder import DecoderOutput, QueryDecoder
+from models.deformable import DeformableEncoder
+from models.dense_head import DenseMaskHead, PriorGate
+from models.fusion import TextFusion
+from models.mask_head import CrossModalFPN, DynamicMaskHead
+from models.positions import sine_1d, sine_2d, sine_time
+from models.prior import AffinityPrior, PriorMemory
+from models.trunk import Encoded, in_order
+from models.word_prior import WordPrior
+
+
+@dataclass
+class SupportMemory:
+    """What the head keeps of a support set, for query pictures of one size."""
+
+    levels: list[LevelMemory]
+    prior: PriorMemory | None
+
+    def expand(self, batch: int) -> SupportMemory:
+        """One episode's memory for `batch` query clips (views, no copies)."""
+        return SupportMemory(
+            [level.expand(batch) for level in self.levels], None if self.prior is None else self.prior.expand(batch)
+        )
+
+
+@dataclass
+class Prediction:
+    """All outputs, at stride 4 of the padded picture; `queries` and `masks` are None for the head `dense`."""
+
+    queries: DecoderOutput | None
+    masks: list[Tensor] | None  # for each decoder layer (B, T, Q, H / 4, W / 4) logits
+    dense: Tensor | None  # (B, T, H / 4, W / 4) logits
+    prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds of the class
+    word_prior: Tensor | None  # (B, T, H / 16, W / 16) log-odds of what the words say
+
+    def candidates(self) -> tuple[Tensor, Tensor]:
+        """Scores (B, T, Q) and mask logits (B, T, Q, h4, w4) of the last layer; one candidate for the head `dense`."""
+        if self.queries is None or self.masks is None:
+            assert self.dense is not None
+            return torch.zeros_like(self.dense[:, :, :1, 0]), self.dense[:, :, None]
+        masks = self.masks[-1]
+        scores = self.queries.logits[-1, ..., 0].sigmoid()
+        return rearrange(scores, "(b t) q -> b t q", b=masks.shape[0]), masks
+
+
+class TextProjection(nn.Module):
+    """Linear to C, LayerNorm, dropout; the same layer for words and sentence. Published: eps 1e-12, dropout 0.1."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=1e-12)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.norm(self.linear(x)))
+
+
+class Head(nn.Module):
+    """Everything that is trained: projections, fusion, affinity, transformer, mask heads."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        project: nn.ModuleDict,
+        project_text: TextProjection,
+        fusion: TextFusion,
+        affinity: CrossModalAffinity,
+        prior: AffinityPrior | None,
+        word_prior: WordPrior | None,
+        prior_gate: PriorGate | None,
+        encoder: DeformableEncoder,
+        fpn: CrossModalFPN,
+        decoder: QueryDecoder | None,
+        dynamic: DynamicMaskHead | None,
+        dense: DenseMaskHead | None,
+    ) -> None:
+        """config: which of the parts' inputs are changed, and how; the parts are made first (`build_head`).
+
+        project: stride -> projection of that level; decoder and dynamic are both None for the mask head `dense`, dense
+        is None for the mask head `query`.
+        """
+        super().__init__()
+        self.config = config
+        self.project = project
+        self.project_text = project_text
+        self.fusion = fusion
+        self.affinity = affinity
+        self.prior = prior
+        self.word_prior = word_prior
+        self.prior_gate = prior_gate
+        self.encoder = encoder
+        self.fpn = fpn
+        self.decoder = decoder
+        self.dynamic = dynamic
+        hybrid = decoder is not None and dense is not None
+        # Starts at zero: the residual of untrained queries would drown the dense logits.
+        self.residual_scale = nn.Parameter(torch.zeros(())) if hybrid else None
+        self.dense = dense
+        for prefix in config.freeze:
+            self.scope(prefix).requires_grad_(False)
+
+    def scope(self, name: str) -> nn.Module:
+        """The part of the head with this dotted name; `head` is all of it. Raises ConfigError naming the parts."""
+        if name == "head":
+            return self
+        try:
+            return self.get_submodule(name)
+        except AttributeError:
+            known = ", ".join(["head", *dict(self.named_children())])
+            raise ConfigError(f"the head has no part {name!r}; its parts are {known}") from None
+
+    # ------------------------------------------------------------------ shared by query and support
+
+    def _levels(self, pyramid: Pyramid) -> list[Tensor]:
+        """Projected features (N, T, C, h, w), one for each level."""
+        n = pyramid.f32.shape[0]
+        levels = []
+        for stride in self.config.levels:
+            raw = getattr(pyramid, f"f{min(stride, 32)}")
+            projected = self.project[str(stride)](rearrange(raw, "n t c h w -> (n t) c h w"))
+            levels.append(rearrange(projected, "(n t) c h w -> n t c h w", n=n))
+        return levels
+
+    def _positions(self, valid: Tensor, times: Tensor) -> Tensor:
+        """valid (N, h, w) -> (N, T, C, h, w): sine of the place, and of the time where the config asks for it."""
+        place = sine_2d(valid, self.config.hidden)[:, None]
+        if not self.config.spacetime:
+            return place.expand(-1, times.shape[1], -1, -1, -1)
+        return place + sine_time(times, self.config.hidden)[..., None, None]
+
+    def _fuse(self, feature: Tensor, positions: Tensor, words: Tensor, word_positions: Tensor, valid: Tensor) -> Tensor:
+        return self.fusion(feature, words, word_positions, valid, positions if self.config.spacetime else None)
+
+    # ------------------------------------------------------------------ support and query
+
+    def remember(self, support: Encoded, masks: Tensor, size: tuple[int, int], episodes: int = 1) -> SupportMemory:
+        """B K support clips, those of an episode side by side, and their masks (B K, S, H, W) bool -> memory of B
+        episodes for query pictures of `size` = (H, W).
+        """
+        groups = size_groups(support.valid)
+        parts = [(support, masks)]
+        if not is_tight(support.valid):
+            chosen = [support.select(group) for group in groups]
+            parts = [(clips, trim(masks[group], clips.size)) for clips, group in zip(chosen, groups, strict=True)]
+        shown = [self._shown(clips, part, size) for clips, part in parts]
+        shots = len(support) // episodes
+        levels = []
+        for number in range(len(self.config.levels)):
+            fused, coverage = (in_order(groups, [part[number][of] for part in shown]) for of in (0, 1))
+            fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
+            coverage = rearrange(coverage, "(b k) s h w -> b (k s) h w", k=shots)
+            levels.append(self.affinity.remember(fused, coverage, shots))
+        prior = None
+        if self.prior is not None:
+            shots_alone = [
+                self.prior.remember(self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), part, clips.valid)
+                for clips, part in parts
+            ]
+            prior = PriorMemory.of_shots(groups, shots_alone, shots)
+        return SupportMemory(levels, prior)
+
+    def _shown(self, support: Encoded, masks: Tensor, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """Of N clips of one size, for each level on the query's grid: fused features (N, S, C, h, w), and the share of
+        each cell that the mask covers (N, S, h, w)."""
+        words = self.project_text(support.words)
+        word_positions = sine_1d(support.word_valid, self.config.hidden)
+        levels = []
+        for stride, feature in zip(self.config.levels, self._levels(support.pyramid), strict=True):
+            # Published: the transform is skipped for the level made from f32.
+            if self.config.affinity.pretransform and stride <= 32:
+                feature = pretransform(feature)
+            positions = self._positions(_shrink(support.valid, feature), support.times)
+            fused = self._fuse(feature, positions, words, word_positions, support.word_valid)
+            grid = (-(-size[0] // stride), -(-size[1] // stride))
+            levels.append((resize(fused, grid), self._coverage(masks, support.valid, grid)))
+        return levels
+
+    def _coverage(self, masks: Tensor, valid: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Support masks (N, S, H, W) on a level's grid: (N, S, h, w) in [0, 1]."""
+        masks = masks[:, :, None].float()
+        if self.config.affinity.align_masks:
+            return resize(masks, grid)[:, :, 0]
+        # Published: the mask without its padding is resized to the grid of the padded picture.
+        sizes = _picture_size(valid).int().tolist()
+        clips = [resize(mask[None, ..., :h, :w], grid) for mask, (w, h) in zip(masks, sizes, strict=True)]
+        return torch.cat(clips)[:, :, 0]
+
+    def decode(self, query: Encoded, memory: SupportMemory) -> Prediction:
+        """B query clips and the memory of their B episodes -> logits at stride 4."""
+        b, t = query.times.shape
+        words, sentence = self.project_text(query.words), self.project_text(query.sentence)
+        word_positions = sine_1d(query.word_valid, self.config.hidden)
+        prior = word_prior = None
+        if self.prior is not None and memory.prior is not None:
+            prior = self.prior(self.prior.embeddings(query.pyramid.f16, query.pyramid.f32), memory.prior)
+        if self.word_prior is not None:
+            valid16 = _shrink(query.valid, query.pyramid.f16)
+            word_prior = self.word_prior(query.pyramid, valid16, query.times, query.words, query.word_valid)
+        priors = [log_odds for log_odds in (prior, word_prior) if log_odds is not None]
+
+        related, valids, positions = [], [], []
+        for feature, level in zip(self._levels(query.pyramid), memory.levels, strict=True):
+            valid = _shrink(query.valid, feature)
+            place = self._positions(valid, query.times)
+            feature = self.affinity(self._fuse(feature, place, words, word_positions, query.word_valid), level)
+            if self.prior_gate is not None:
+                feature = self.prior_gate(feature, priors)
+            related.append(rearrange(feature, "b t c h w -> (b t) c h w"))
+            valids.append(repeat(valid, "b h w -> (b t) h w", t=t))
+            positions.append(rearrange(place, "b t c h w -> (b t) c h w"))
+
+        memories = self.encoder(related, positions, valids)
+        features = self._mask_features(query, memories, words, positions, valids)
+        dense = None
+        if self.dense is not None:
+            dense = rearrange(self.dense(features, priors), "(b t) h w -> b t h w", b=b)
+        queries, masks = None, None
+        if self.decoder is not None and self.dynamic is not None:
+            queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
+            picture = repeat(_picture_size(query.valid), "b xy -> (b t) xy", t=t)
+            masks = []
+            for hidden, references in zip(queries.hidden, queries.references, strict=True):
+                logits = rearrange(
+                    self.dynamic(features, hidden, references[..., :2], picture), "(b t) q h w -> b t q h w", b=b
+                )
+                if dense is not None and self.residual_scale is not None:
+                    logits = dense[:, :, None] + self.residual_scale * logits
+                masks.append(logits)
+        return Prediction(queries, masks, dense, prior, word_prior)
+
+    def _mask_features(
+        self, query: Encoded, memories: list[Tensor], words: Tensor, positions: list[Tensor], valids: list[Tensor]
+    ) -> Tensor:
+        """Cross-modal FPN: memories of levels up to stride 32, raw trunk features below them -> (B T, c, h4, w4)."""
+        t = query.times.shape[1]
+        by_stride = {s: i for i, s in enumerate(self.config.levels) if s <= 32}
+        place = {s: positions[i] for s, i in by_stride.items()}
+        valid = {s: valids[i] for s, i in by_stride.items()}
+        raw = {}
+        for stride in (4, 8):
+            if stride not in by_stride:
+                feature = getattr(query.pyramid, f"f{stride}")
+                raw[stride] = rearrange(feature, "b t c h w -> (b t) c h w")
+                if stride in self.config.mask.vl_strides:
+                    shrunk = _shrink(query.valid, feature)
+                    valid[stride] = repeat(shrunk, "b h w -> (b t) h w", t=t)
+                    place[stride] = rearrange(self._positions(shrunk, query.times), "b t c h w -> (b t) c h w")
+        memory = {s: memories[i] for s, i in by_stride.items()}
+        return self.fpn(raw, memory, words, query.word_valid, place, valid, t)
+
+    def forward(self, support: Encoded, masks: Tensor, query: Encoded) -> Prediction:
+        """B K support clips with their masks, and the B query clips of their episodes, of one picture size.
+
+        ValueError if the query pictures differ in size, for then the answers would depend on the padding.
+        """
+        if not is_tight(query.valid):
+            raise ValueError(
+                f"query pictures must have one size and no more padding than it needs, found {len(query)} of "
+                f"{len(size_groups(query.valid))} sizes, padded to {query.size}; split the batch with Episode.by_size"
+            )
+        return self.decode(query, self.remember(support, masks, query.size, len(query)))
+
+
+def _shrink(valid: Tensor, feature: Tensor) -> Tensor:
+    """Padding mask (N, H, W) by nearest resizing to the grid of `feature` (N, T, C, h, w)."""
+    return F.interpolate(valid[:, None].float(), size=feature.shape[-2:])[:, 0].bool()
+
+
+def _picture_size(valid: Tensor) -> Tensor:
+    """(N, H, W) -> (N, 2) width and height of the picture without padding, in pixels."""
+    return torch.stack([valid[:, 0].sum(-1), valid[:, :, 0].sum(-1)], dim=-1).float()
