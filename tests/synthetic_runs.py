@@ -13,6 +13,7 @@ from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
+from fewshot.config.experiment import ExperimentConfig
 from fewshot.config.yaml_text import dump
 from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery
@@ -21,7 +22,7 @@ from fewshot.results.page.content import Page
 from fewshot.results.page.report import build_page
 from fewshot.results.records import Item, Record
 from fewshot.results.summary import summarise
-from fewshot.runs.run import Run, evaluated_runs
+from fewshot.runs.run import Run, evaluated_runs, evaluation_of
 
 CLASSES = ("anchor", "crown", "umbrella")
 LEVELS = {  # method, shots, control -> mean J
@@ -51,10 +52,12 @@ def write_run(
     pictures: int = 1,
     config: dict | None = None,
     curve: Sequence[CurvePoint] | None = None,
+    evaluated: ExperimentConfig | None = None,
+    report: bool = False,
 ) -> Path:
     """One evaluated run. `shift` is added to every J of this training, `draw_shifts` to those of each support seed;
-    `support` names the support videos."""
-    folder.mkdir(parents=True)
+    `support` names the support videos; `evaluated` is the config that a start of the command would compare."""
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([7, seed])
     records = []
     for scoring in scorings:
@@ -76,12 +79,35 @@ def write_run(
     (folder / "meta.json").write_text(json.dumps({"starts": [start]}))
     facts = {"manifest": manifest_hash(manifest(tasks)), "checkpoint": "step-00000010", "wall_seconds": 12.0}
     facts |= {"config": values} | ({} if benchmark is None else {"benchmark_content": benchmark})
+    facts |= {} if evaluated is None else {"evaluation": evaluation_of(evaluated, Path("step-00000010"))}
+    facts |= {"number": values["number"]} if "number" in values else {}
     choices = ("median", "worst", "best", *["in order"] * pictures)[:pictures]
     with Run(folder).new_results() as results:
         drawn = [_drawn(results.overlays, number, name, classes[0], sentence) for number, name in enumerate(choices)]
         summary = summarise(records, resamples=50, **facts)
         results.write(summary, records, task_file_text(tasks, "x"), curve, drawn)
+        if report:
+            results.write_report(Run(folder).evaluated(results=results))
     return folder
+
+
+def curve_points(shift: float = 0.0, steps: Sequence[int] = (0, 2, 10)) -> list[CurvePoint]:
+    """J rises by a point with each step, F is half; `shift` is added to both."""
+    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
+    return [
+        CurvePoint(
+            step,
+            Record.of_clip(
+                Item(1, 0, name, f"v{video}", "", "0"),
+                np.full(4, 0.5 + 0.01 * step + shift),
+                np.full(4, 0.5 + shift),
+                **how,
+            ),
+        )
+        for step in steps
+        for name in ("anchor", "crown")
+        for video in range(3)
+    ]
 
 
 def page_over(folders: Sequence[Path]) -> Page:

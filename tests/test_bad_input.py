@@ -227,6 +227,23 @@ def test_a_checkpoint_of_another_architecture_is_refused_with_the_tensors_that_d
     assert not (trained / "results").exists()
 
 
+@pytest.mark.parametrize("damage", ["{", '{"starts": [3]}'])
+def test_a_damaged_list_of_starts_stops_no_command_and_is_named(trained, experiment, capsys, damage):
+    starts = trained / "meta.json"
+    starts.write_text(damage)
+    for command in (
+        ("evaluate", trained, "evaluate.methods=[prototype]", "evaluate.controls=[]"),
+        ("report", trained, "--out", "report.html"),
+        ("train", experiment, "train.steps=2", "train.validate_every=0", "--out", trained),
+    ):
+        if command[0] == "train":  # the steps of a training are part of it
+            shutil.rmtree(trained / "checkpoints")
+        assert cli.main([str(word) for word in command]) == 0
+        assert f"{starts} is damaged" in capsys.readouterr().err
+    assert (trained / "meta.json.damaged").read_text() == damage
+    assert [start["step"] for start in json.loads(starts.read_text())["starts"]] == [0]
+
+
 def test_a_run_folder_of_another_architecture_is_not_trained_on(trained, experiment, said):
     before = stored(trained)
     message = said("train", experiment, "train.steps=1", "train.validate_every=0", "model.ffn=48")
@@ -339,3 +356,17 @@ def test_a_full_disk_while_trunk_features_are_kept_leaves_only_whole_ones(experi
     assert "ulimit -f" in message
     assert not [path for path in Path("features").rglob("*") if path.is_file()]
     assert untouched()
+
+
+def test_a_full_disk_in_an_evaluation_leaves_the_results_before_it(trained, said):
+    few = ("evaluate.methods=[prototype]", "evaluate.controls=[]")
+    assert cli.main(["evaluate", str(trained), *few]) == 0
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before[trained / "results/records.csv"]) - 1, limits[1]))
+    try:
+        message = said("evaluate", trained, *few, "machine.save_overlays=0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "ulimit -f" in message
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before

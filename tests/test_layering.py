@@ -1,6 +1,7 @@
 """The direction of imports: episodes <- models <- fewshot, and no heavy import where an answer must be quick."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,35 @@ def test_nothing_is_unpickled_and_only_one_module_reads_yaml(path):
 def test_only_the_parser_knows_how_the_program_is_called():
     named = [path for path in FILES if "run.py" in (ROOT / path).read_text(encoding="utf-8")]
     assert named == [Path("fewshot/arguments.py")], "a message names the command alone"
+
+
+# A Run is the only thing that knows what lies in a run folder. (A benchmark has a meta.json of its own.)
+OF_A_RUN = {
+    *("config.yaml", "checkpoints", "metrics.jsonl", "meta.json", "tb", "results"),
+    *("summary.json", "records.csv", "tasks.json", "adaptation_curve.csv", "overlays", "overlays.json"),
+    *("report.md", "curve.png"),
+}
+
+
+def path_parts(path):
+    """(line, part) of every string in the code, f-strings included, that may be a path; prose has spaces."""
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and not re.search(r"\s", node.value):
+            yield from ((node.lineno, part) for part in node.value.split("/"))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent != Path("fewshot/runs")], ids=str)
+def test_only_a_run_names_the_files_of_a_run_folder(path):
+    owned = OF_A_RUN - ({"meta.json"} if path.parts[0] == "episodes" else set())
+    named = [f"{path}:{line} names {part}" for line, part in path_parts(path) if part in owned]
+    assert named == [], "ask fewshot.runs.run.Run"
+
+
+def test_every_file_of_a_run_folder_is_named_once():
+    parts = [part for path in FILES if path.parent == Path("fewshot/runs") for _, part in path_parts(path)]
+    assert {name: parts.count(name) for name in OF_A_RUN} == dict.fromkeys(OF_A_RUN, 1)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[:2] == ("fewshot", "results")], ids=str)
+def test_results_do_not_know_where_they_lie(path):
+    assert not [name for name in imported(path) if name.startswith("fewshot.runs")]

@@ -26,7 +26,8 @@ from fewshot.results.summary import Summary, parse_summary, summary_text
 from fewshot.results.training_curve import Series, curve_picture
 
 _SUMMARY, _RECORDS, _TASKS, _CURVE = "summary.json", "records.csv", "tasks.json", "adaptation_curve.csv"
-_OVERLAYS, _INDEX = "overlays", "overlays/overlays.json"
+_OVERLAYS = "overlays"
+_INDEX = f"{_OVERLAYS}/overlays.json"
 _REPORT, _PICTURE = "report.md", "curve.png"
 
 

@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.page.adaptation import adaptation_curves
 from fewshot.results.page.content import Table
 from fewshot.results.page.experiments import group_runs, strata
 from fewshot.results.page.spreads import spread_blocks
-from fewshot.results.records import Item, Record
 from fewshot.runs.run import evaluated_runs
-from tests.synthetic_runs import page_over, write_run
+from tests.synthetic_runs import curve_points, page_over, write_run
 
 
 def spreads(*folders: Path) -> tuple[str, Table]:
@@ -77,26 +75,8 @@ def test_the_headline_is_the_mean_over_training_seeds(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- adaptation curve
 
 
-def curve(shift: float, steps: tuple[int, ...] = (0, 2, 10)) -> list[CurvePoint]:
-    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
-    return [
-        CurvePoint(
-            step,
-            Record.of_clip(
-                Item(1, 0, name, f"v{video}", "", "0"),
-                np.full(4, 0.5 + 0.01 * step + shift),
-                np.full(4, 0.5 + shift),
-                **how,  # type: ignore[arg-type]
-            ),
-        )
-        for step in steps
-        for name in ("anchor", "crown")
-        for video in range(3)
-    ]
-
-
 def test_an_adaptation_curve_is_the_mean_over_trainings_and_becomes_a_figure_and_a_table(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / f"s{n}", seed=n, curve=curve(shift)) for n, shift in enumerate((0.0, 0.1))]
+    runs = [write_run(tmp_path / f"s{n}", seed=n, curve=curve_points(shift)) for n, shift in enumerate((0.0, 0.1))]
 
     (experiment,) = group_runs(evaluated_runs(runs))
     (points,) = adaptation_curves(experiment, 1).values()
