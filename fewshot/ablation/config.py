@@ -40,7 +40,7 @@ class AblationConfig(Section):
     )
     memory_gb: float = Field(3.0, gt=0, description="Memory in GB that a running cell is expected to need.")
     launcher: Literal["local", "slurm"] = Field(
-        "local", description="Where cells run: on this machine, or as jobs of a Slurm cluster (needs submitit)."
+        "local", description="Where cells run: on this machine, or as jobs of a Slurm cluster."
     )
     slurm: SlurmConfig = Field(SlurmConfig(), description="What is asked of Slurm for each job.")
 

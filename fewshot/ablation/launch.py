@@ -1,101 +1,188 @@
-"""Starting a job as a process of its own on this machine."""
+"""Starting jobs through submitit: as processes of this machine, or as jobs of a Slurm cluster.
+
+Both ways run the same command, which SIGTERM ends after saving and the signal of a Slurm time-out requeues. Four
+things are our own, because submitit's local executor has no way to ask for them: the lock that jobs hold (it closes
+all files except standard input), their shelter from Ctrl-C (its controller kills a job one second after it), a job's
+end (its `cancel` does the same), and the GPUs (it hides all that are not listed by number).
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import runpy
+import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Sequence
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import FrameType
+from typing import Any
 
+import submitit
+from submitit.helpers import Checkpointable, environment_variables
+
+from episodes.errors import UserError
+from fewshot.ablation.config import SlurmConfig
 from fewshot.ablation.job import LOG, Job
-from fewshot.runs.interruption import children_interruptible
+from fewshot.runs.interruption import children_shielded
 
-_PROGRAM = (sys.executable, "-P", "-m", "fewshot")  # -P: a folder `models` of the user's hides none of ours
+_PROGRAM = "fewshot"  # the module whose command line a job runs
 _CODE = str(Path(__file__).resolve().parents[2])
+_TIME_OUT = signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"]  # Slurm wants the node back
+_DEVICES = "CUDA_VISIBLE_DEVICES"
+_YEAR = 365 * 24 * 60  # minutes: submitit's local executor wants some limit
 
 
-class Running(Protocol):
+class Launcher:
+    """Starts jobs on this machine, or with `slurm` on a cluster, all of whose nodes must see `folder` and the cwd.
+
+    `folder` is for submitit's own files. `threads` is for jobs whose config leaves their number open. `lock`: open
+    file that each job on this machine keeps open, and with it the lock on it, after this process has ended too.
+    """
+
+    def __init__(self, folder: Path, lock: int, *, threads: int, slurm: SlurmConfig | None = None) -> None:
+        """Raises UserError where this machine cannot submit to Slurm."""
+        if slurm is not None and shutil.which("srun") is None:
+            raise UserError(
+                "`launcher: slurm`: this machine has no command `srun`. Start the ablation on a machine that has "
+                "Slurm's commands, or write `launcher: local`."
+            )
+        self.folder = folder
+        self.lock = lock
+        self.threads = threads
+        self.slurm = slurm
+
+    def start(self, job: Job) -> RunningJob:
+        folder = self.folder / job.name
+        shutil.rmtree(folder, ignore_errors=True)  # local job ids are process ids, which come again
+        executor = submitit.AutoExecutor(folder, cluster="local" if self.slurm is None else "slurm")
+        executor.update_parameters(**self._parameters(job))
+        command = _Command(
+            _PROGRAM, (sys.argv[0], *job.arguments), (job.folder / LOG).absolute(), os.environ.get(_DEVICES)
+        )
+        variables = {
+            "OMP_NUM_THREADS": job.config.machine.threads or self.threads,
+            # The job runs the code of this process, and no folder `models` of the user's hides any of it.
+            "PYTHONPATH": os.pathsep.join(filter(None, (_CODE, os.environ.get("PYTHONPATH")))),
+            "PYTHONSAFEPATH": 1,
+        }
+        with environment_variables(**variables), children_shielded(), _standard_input(self.lock):
+            return RunningJob(executor.submit(command), job)
+
+    def _parameters(self, job: Job) -> dict[str, Any]:
+        if self.slurm is None:
+            return {"timeout_min": _YEAR}
+        return {
+            "name": job.config.name if job.verb == "evaluate" else job.name,
+            "timeout_min": self.slurm.time,
+            "cpus_per_task": self.slurm.cpus,
+            "gpus_per_node": self.slurm.gpus,
+            "mem_gb": self.slurm.memory,
+            "slurm_partition": self.slurm.partition,
+        }
+
+
+class RunningJob:
     """A started job."""
 
+    def __init__(self, submitted: submitit.Job[int], job: Job) -> None:
+        self._submitted = submitted
+        self._job = job
+        self._local = isinstance(submitted, submitit.LocalJob)
+
     def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
+        """The exit code, or None while it runs. Why there is no exit code is added to the job's log."""
+        if not self._submitted.done():
+            return None
+        if self._local and not self._submitted.paths.result_pickle.exists():  # submitit would wait for it
+            self._job.append_log("The process was killed, perhaps for want of memory.")
+            return 1
+        problem = self._submitted.exception()
+        if problem is None:
+            return self._submitted.result()
+        self._job.append_log(f"{type(problem).__name__}: {problem}")
+        return 1
 
     def interrupt(self) -> None:
-        """Ask it to save and end, as Ctrl-C does."""
+        """Ask it to save and end, as Ctrl-C does; asked a second time, it ends at once."""
+        if self._submitted.done():
+            return
+        if self._local:
+            os.kill(int(self._submitted.job_id), signal.SIGTERM)  # submitit's controller passes it on
+        else:
+            self._submitted.cancel(check=False)
 
     def wait(self) -> None:
-        """Return when it has ended after `interrupt`."""
-
-    def kill(self) -> None:
-        """End it at once."""
-
-
-class Launcher(Protocol):
-    """Where jobs run."""
-
-    def start(self, job: Job) -> Running: ...
+        """Return when it has ended after `interrupt`. Slurm is not waited for: it can take minutes to report that."""
+        while self._local and not self._submitted.done():
+            time.sleep(0.1)
 
 
 @dataclass(frozen=True)
-class Command:
-    """The command line with these arguments in `folder`; what it writes is appended to `log`."""
+class _Command(Checkpointable):
+    """A command line of module `program`, in the process that submitit starts; a requeued job runs it again.
 
-    arguments: tuple[str, ...]
-    folder: Path
+    `argv` begins with the program's name; what it writes is appended to `log`. `devices` is CUDA_VISIBLE_DEVICES of the
+    ablation, and of a local job.
+    """
+
+    program: str
+    argv: tuple[str, ...]
     log: Path
-    threads: int
+    devices: str | None
 
-    def start(self, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-        """A process in a session of its own: Ctrl-C at the terminal reaches it only through whoever started it."""
-        # The job runs the code of this process, wherever that is installed.
-        code = os.pathsep.join(filter(None, (_CODE, os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "PYTHONPATH": code}
-        with open(self.log, "ab") as log, children_interruptible():
-            return subprocess.Popen(
-                [*_PROGRAM, *self.arguments],
-                cwd=self.folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=tuple(pass_fds),
-            )
+    def __call__(self) -> int:
+        """Returns the exit code. SIGTERM and a time-out interrupt the command, which saves what it has."""
+        with open(self.log, "ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        logging.getLogger("submitit").setLevel(logging.WARNING)  # the log is the command's
+        if submitit.JobEnvironment().cluster == "local":
+            os.setsid()  # what the terminal does to the ablation is none of the job's business
+            os.environ[_DEVICES] = self.devices or ""
+            if self.devices is None:
+                del os.environ[_DEVICES]
+        sys.argv = list(self.argv)
+        received: list[int] = []
+
+        def end(number: int, frame: FrameType | None) -> None:
+            received.append(number)
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)  # a second one ends the job at once
+            interrupt = signal.getsignal(signal.SIGINT)
+            if len(received) == 1 and callable(interrupt):  # Slurm sends both: saving is not cut off by the other
+                interrupt(signal.SIGINT, frame)
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
+        handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, _TIME_OUT)}
+        code = 0
+        try:
+            runpy.run_module(self.program, run_name="__main__")
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        except (Exception, KeyboardInterrupt):
+            traceback.print_exc()
+            code = 1
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        requeue = handlers[_TIME_OUT]
+        if code and _TIME_OUT in received and callable(requeue):
+            requeue(_TIME_OUT, None)  # submitit's own; it does not return
+        return code
 
 
-def command_of(job: Job, threads: int) -> Command:
-    """`threads`: of a job whose config leaves the number open."""
-    return Command(job.arguments, Path.cwd(), (job.folder / LOG).absolute(), job.config.machine.threads or threads)
-
-
-class LocalLauncher:
-    """Processes of this machine. Each keeps the file `lock` open, and with it the lock that its ablation holds."""
-
-    def __init__(self, lock: int, threads: int) -> None:
-        self.lock = lock
-        self.threads = threads
-
-    def start(self, job: Job) -> Running:
-        return _LocalProcess(command_of(job, self.threads).start(pass_fds=[self.lock]))
-
-
-class _LocalProcess:
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-
-    def poll(self) -> int | None:
-        return self.process.poll()
-
-    def interrupt(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-
-    def wait(self) -> None:
-        self.process.wait()
-
-    def kill(self) -> None:
-        self.process.kill()
+@contextmanager
+def _standard_input(file: int) -> Iterator[None]:
+    """Processes started inside have the open `file` as standard input: an empty one, as nothing asks a job."""
+    own = os.dup(0)
+    os.dup2(file, 0)
+    try:
+        yield
+    finally:
+        os.dup2(own, 0)
+        os.close(own)

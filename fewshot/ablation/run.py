@@ -15,11 +15,10 @@ from episodes.files import write_whole
 from fewshot.ablation.cells import Ablation, Cell
 from fewshot.ablation.display import Display
 from fewshot.ablation.job import LOG
-from fewshot.ablation.launch import Launcher, LocalLauncher
+from fewshot.ablation.launch import Launcher
 from fewshot.ablation.plan import plan_jobs
 from fewshot.ablation.plot import draw_plot
 from fewshot.ablation.schedule import Schedule
-from fewshot.ablation.submit import SubmititLauncher
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import to_yaml
 from fewshot.evaluation.tasks import open_evaluation_set
@@ -51,9 +50,9 @@ def run_ablation(
     with _claimed(folder) as lock:
         plan = plan_jobs(ablation.cells, folder)
         schedule = Schedule(plan, retry=retry)
-        launcher: Launcher = LocalLauncher(lock, threads=max(1, _cores() // limit))
-        if ablation.config.launcher == "slurm":
-            launcher = SubmititLauncher(folder / "slurm", ablation.config.slurm)
+        slurm = ablation.config.slurm if ablation.config.launcher == "slurm" else None
+        threads = max(1, _cores() // limit) if slurm is None else slurm.cpus
+        launcher = Launcher(folder / "submitit", lock, threads=threads, slurm=slurm)
         write_whole(folder / _MARK, to_yaml(ablation.config).encode())
         schedule.lay_out()
         log.info("%d cells in %s, %d job(s) at a time", len(ablation.cells), folder, limit)

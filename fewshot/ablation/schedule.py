@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fewshot.ablation.job import LOG, Job
-from fewshot.ablation.launch import Launcher, Running
+from fewshot.ablation.launch import Launcher, RunningJob
 from fewshot.runs.interruption import uninterrupted
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Schedule:
 
         A failed job is noted and the others go on. Ctrl-C, or any error here, ends the running jobs first.
         """
-        running: dict[str, Running] = {}
+        running: dict[str, RunningJob] = {}
         try:
             while True:
                 with uninterrupted():  # no process is started that nobody knows of
@@ -69,7 +69,7 @@ class Schedule:
             _end(running)
             raise
 
-    def _collect(self, running: dict[str, Running]) -> None:
+    def _collect(self, running: dict[str, RunningJob]) -> None:
         for job in self.jobs:
             code = running[job.name].poll() if job.name in running else None
             if code is None:
@@ -82,7 +82,7 @@ class Schedule:
                 log.error("%s failed (exit code %d), %s:\n%s", job.name, code, job.folder / LOG, job.log_tail())
                 self._block()
 
-    def _start(self, running: dict[str, Running], launcher: Launcher, limit: int) -> None:
+    def _start(self, running: dict[str, RunningJob], launcher: Launcher, limit: int) -> None:
         # Evaluations first: a finished row tells more than one more training.
         for job in sorted(self.jobs, key=lambda job: job.verb != "evaluate"):
             ready = all(self.states[name] == "done" for name in job.needs)
@@ -106,13 +106,13 @@ def _state(job: Job, retry: bool) -> State:
     return "failed" if job.has_failed() else "waiting"
 
 
-def _end(running: dict[str, Running]) -> None:
+def _end(running: dict[str, RunningJob]) -> None:
     for job in running.values():
         job.interrupt()
     try:
         for job in running.values():
             job.wait()
-    except KeyboardInterrupt:  # asked a second time: without saving
+    except KeyboardInterrupt:  # a second Ctrl-C: without saving
         for job in running.values():
-            job.kill()
+            job.interrupt()
         raise

@@ -1,4 +1,4 @@
-"""Ctrl-C: finished first what must not be cut in two, and within reach of processes that this one starts."""
+"""Ctrl-C: what must not be cut in two is finished first, and processes that this one starts are out of its reach."""
 
 from __future__ import annotations
 
@@ -27,20 +27,6 @@ def uninterrupted() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if noted:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def children_interruptible() -> Iterator[None]:
-    """Processes started inside heed SIGINT, even where this one ignores it: a background job hands that down."""
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if not ignored or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,13 +16,10 @@ import pytest
 from PIL import Image
 
 from episodes.errors import ConfigError
-from episodes.files import write_whole
 from fewshot import cli
 from fewshot.ablation.cells import load_ablation
-from fewshot.ablation.job import LOG, Job
-from fewshot.ablation.launch import LocalLauncher
+from fewshot.ablation.job import LOG
 from fewshot.ablation.run import AblationError, _claimed, concurrency
-from fewshot.config.experiment import load_config
 from fewshot.runs.progress import start_logging
 from tests.paths import ROOT
 from tests.tiny_runs import write_experiment
@@ -48,7 +46,15 @@ def write_study(folder, data, text=STUDY):
 def start(folder, *arguments):
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     command = [sys.executable, str(ROOT / "run.py"), "ablate", "study.yaml", *arguments]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, start_new_session=True, **pipes)
+
+
+def wait_for(condition, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def finish(process, timeout=300):
@@ -65,7 +71,7 @@ def starts(study):
 class InThisProcess:
     """A launcher without the seconds that a new process needs to import; the interrupted ablation has the real one."""
 
-    def __init__(self, lock, threads):
+    def __init__(self, folder, lock, *, threads, slurm):
         pass
 
     def start(self, job):
@@ -88,7 +94,7 @@ def ablate_here(study, *arguments):
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(study)
-        patch.setattr("fewshot.ablation.run.LocalLauncher", InThisProcess)
+        patch.setattr("fewshot.ablation.run.Launcher", InThisProcess)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = cli.main(["ablate", "study.yaml", *arguments])
     return code, out.getvalue(), err.getvalue()
@@ -106,10 +112,8 @@ def interrupted(one_by_one, tiny_set, tmp_path_factory):
     study = write_study(tmp_path_factory.mktemp("two") / "study", tiny_set)
     process = start(study, "--jobs", "2")
     logged = study / "runs/ablations/study/shared"
-    deadline = time.monotonic() + 200
-    while process.poll() is None and len(list(logged.glob("*/metrics.jsonl"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    wait_for(lambda: process.poll() is not None or len(list(logged.glob("*/metrics.jsonl"))) == 2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the ablation and all that it started
     first = finish(process)
     return study, first, starts(study), finish(start(study, "--jobs", "2"))
 
@@ -231,28 +235,30 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
         pass
 
 
-def test_a_cell_that_outlives_its_command_keeps_the_folder_claimed(experiment, tmp_path, monkeypatch):
-    (tmp_path / "slow.py").write_text(
-        "import os, time\nprint(os.environ['OMP_NUM_THREADS'], flush=True)\ntime.sleep(60)\n"
-    )
-    monkeypatch.setattr("fewshot.ablation.launch._PROGRAM", (sys.executable, str(tmp_path / "slow.py")))
-    job = Job("cell", "evaluate", tmp_path / "study" / "cell", load_config(experiment, ["machine.threads=0"]))
-    with _claimed(tmp_path / "study") as lock:
-        write_whole(tmp_path / "study" / "ablation.yaml", b"")
-        job.folder.mkdir()
-        running = LocalLauncher(lock, threads=3).start(job)
+def test_a_training_that_outlives_its_killed_ablation_keeps_the_folder_claimed(tiny_set, tmp_path):
+    study = write_study(tmp_path / "study", tiny_set, STUDY.replace("train.steps: 40", "train.steps: 100000"))
+    folder = study / "runs/ablations/study"
+    process = start(study, "--jobs", "1")
+    wait_for(lambda: list(folder.glob("shared/*/metrics.jsonl")))
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    (controller,) = (path.name.partition("_")[0] for path in folder.glob("submitit/training-*/*_submitted.pkl"))
     try:
-        with pytest.raises(AblationError, match="at work"), _claimed(tmp_path / "study"):
+        with pytest.raises(AblationError, match="at work"), _claimed(folder):
             pass
-        deadline = time.monotonic() + 30
-        while job.log_tail() != "3" and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert job.log_tail() == "3", "threads that the config leaves open are the launcher's"
     finally:
-        running.kill()
-        running.wait()
-    with _claimed(tmp_path / "study"):
-        pass
+        os.kill(int(controller), signal.SIGTERM)
+    wait_for(lambda: claimable(folder))
+    assert list(folder.glob("shared/*/checkpoints/step-*")), "it saved what it had"
+    finish(process)
+
+
+def claimable(folder):
+    try:
+        with _claimed(folder):
+            return True
+    except AblationError:
+        return False
 
 
 def test_cells_run_beside_each_other_as_far_as_cores_and_memory_reach(tiny_set, tmp_path, monkeypatch):

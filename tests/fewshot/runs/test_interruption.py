@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fewshot.runs.interruption import children_interruptible, children_shielded, uninterrupted
+from fewshot.runs.interruption import children_shielded, uninterrupted
 
 ASK = """import signal
 print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT))"""
@@ -47,9 +47,3 @@ def test_a_shielded_child_is_born_deaf_and_later_ones_hear_again(handler):
     with children_shielded():
         assert child()[0] == "True"
     assert child()[0] == "False"
-
-
-def test_children_can_be_interrupted_even_from_the_background(handler):
-    with children_interruptible():
-        assert "default_int_handler" in " ".join(child())
-    assert signal.getsignal(signal.SIGINT) is handler
