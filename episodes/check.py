@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
 from episodes.catalog import Problem, VideoCatalog
 from episodes.decode import decode_mask, decode_picture, read_mask
@@ -48,16 +49,13 @@ class CheckReport:
 
     def as_table(self) -> str:
         """One line for each problem (file names relative to the root), and a last line with the totals."""
-        rows = [("severity", "problem", "file", "detail")]
-        rows += [(p.severity, p.kind, self._relative(p.file), p.detail) for p in self.problems]
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [
-            "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
-        ]
+        head = ("severity", "problem", "file", "detail")
+        rows = [(p.severity, p.kind, self._relative(p.file), p.detail) for p in self.problems]
+        table = [tabulate(rows, head, tablefmt="plain", disable_numparse=True)] if rows else []
         counts = Counter(problem.severity for problem in self.problems)
         total = f"{self.root}: {self.videos} videos, {self.frames} frames, {counts['error']} errors"
         verdict = "training would stop" if self.stops_training else "nothing would stop training"
-        return "\n".join([*(lines if self.problems else []), f"{total}, {counts['warning']} warnings: {verdict}"])
+        return "\n".join([*table, f"{total}, {counts['warning']} warnings: {verdict}"])
 
     def _relative(self, file: str) -> str:
         path = Path(file)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from tabulate import tabulate
+
 from fewshot.results.summary import Summary, SummaryRow
 
 Cells = Sequence[Sequence[str]]
@@ -68,18 +70,19 @@ def label(row: SummaryRow) -> str:
 
 def text_table(head: Sequence[str], body: Cells) -> str:
     """Columns aligned by spaces: words to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
-    numeric = numeric_columns(head, body)
-    lines = []
-    for row in (head, ["-" * width for width in widths], *body):
-        cells = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True))
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return _table(head, body, "simple")
 
 
 def markdown_table(head: Sequence[str], body: Cells) -> str:
-    rule = ["---:" if right else "---" for right in numeric_columns(head, body)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (head, rule, *body))
+    """The same as Markdown; only `|` is escaped."""
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in (head, *body)]
+    return _table(escaped[0], escaped[1:], "pipe")
+
+
+def _table(head: Sequence[str], body: Cells, form: str) -> str:
+    sides = ["right" if numeric else "left" for numeric in numeric_columns(head, body)]
+    # Cells are text already: tabulate would read numbers in them, and round or align these by their point.
+    return tabulate(body, head, tablefmt=form, colalign=sides, disable_numparse=True)
 
 
 def numeric_columns(head: Sequence[str], body: Cells) -> list[bool]:

@@ -54,7 +54,7 @@ def test_slurm_is_asked_for_what_the_ablation_file_says(start, tmp_path, monkeyp
         assert f"#SBATCH --{option}" in lines
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
