@@ -40,12 +40,14 @@ def build_parser() -> Parser:
     run = _command(commands, "run", "write data if absent, train, evaluate, report", "run experiments/demo.yaml")
     _experiment_arguments(run)
     _out_argument(run)
+    _changed_data_argument(run)
 
     train = _command(
         commands, "train", "meta-train on the base classes", "train experiments/demo.yaml name=demo-s1 seed=1"
     )
     _experiment_arguments(train)
     _out_argument(train)
+    _changed_data_argument(train)
 
     evaluate = _command(
         commands,
@@ -58,6 +60,7 @@ def build_parser() -> Parser:
     evaluate.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, in place of those in it)"
     )
+    _changed_data_argument(evaluate)
 
     compare = _command(
         commands,
@@ -199,6 +202,14 @@ def _override_argument(parser: Parser, example: str = "train.steps=500") -> None
 def _out_argument(parser: Parser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
+    )
+
+
+def _changed_data_argument(parser: Parser) -> None:
+    parser.add_argument(
+        "--allow-changed-data",
+        action="store_true",
+        help="continue although the benchmark is not what the run was trained on; the run's record will say so",
     )
 
 

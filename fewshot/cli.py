@@ -78,13 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
     from fewshot.evaluation.tasks import open_evaluation_set
+    from fewshot.runs.build import open_catalog
+    from fewshot.runs.origin import run_origin, training_origin
     from fewshot.runs.run import Run
 
     with Run.start(config, folder):
         _write_data_if_absent(config.data)
-        open_evaluation_set(config)  # an impossible evaluation is refused before the training, not after it
-        _train_in(config, folder)
-    _evaluate_in(config, folder, again=False)
+        # An impossible evaluation is rejected before the training, not after it.
+        open_evaluation_set(config, training_origin(config, open_catalog(config), run_origin(folder)))
+        _train_in(config, folder, options.allow_changed_data)
+    _evaluate_in(config, folder, options.allow_changed_data, again=options.allow_changed_data)
     return 0
 
 
@@ -94,7 +97,7 @@ def _train(options: argparse.Namespace) -> int:
 
     with Run.start(config, folder):
         _write_data_if_absent(config.data)
-        checkpoint = _train_in(config, folder)
+        checkpoint = _train_in(config, folder, options.allow_changed_data)
     print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
     return 0
 
@@ -105,15 +108,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     trained, run = Run(options.run), Run(options.out or options.run)
     config = trained.evaluation_config(options.overrides)
     from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
+    from fewshot.runs.origin import read_origin
 
     _start_logging()
-    trained.required_checkpoint(config.evaluate.checkpoint)
+    origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
     _write_data_if_absent(config.data)
     # An impossible evaluation is refused here, before a folder is made.
-    warn_if_unpaired(open_evaluation_set(config), trained.results.tasks)
+    evaluation_set = open_evaluation_set(config, origin, allow_changed_data=options.allow_changed_data)
+    warn_if_unpaired(evaluation_set, trained.results.tasks)
     if run.folder.resolve() != trained.folder.resolve():
         run.show(config, trained)
-    _evaluate_in(config, run.folder, again=True)
+    _evaluate_in(config, run.folder, options.allow_changed_data, again=True)
     return 0
 
 
@@ -270,13 +275,13 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
     return config, folder
 
 
-def _train_in(config: ExperimentConfig, folder: Path) -> Path:
+def _train_in(config: ExperimentConfig, folder: Path, allow_changed_data: bool) -> Path:
     from fewshot.training.trainer import train
 
-    return train(config, folder)
+    return train(config, folder, allow_changed_data=allow_changed_data)
 
 
-def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None:
+def _evaluate_in(config: ExperimentConfig, folder: Path, allow_changed_data: bool, *, again: bool) -> None:
     """Evaluate, if `again` or if the run's results are not of this config and checkpoint; print the results."""
     from fewshot.evaluation.evaluate import evaluate_run
     from fewshot.results.tables import results_table
@@ -284,7 +289,7 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, *, again: bool) -> None
 
     run = Run(folder)
     known = not again and run.is_evaluated(config, run.required_checkpoint(config.evaluate.checkpoint))
-    evaluated = run.evaluated() if known else evaluate_run(folder, config)
+    evaluated = run.evaluated() if known else evaluate_run(folder, config, allow_changed_data=allow_changed_data)
     print(results_table(evaluated.summary))
     for path, meaning in run.listed():
         print(f"{path!s:40} {meaning}")

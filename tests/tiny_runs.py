@@ -11,7 +11,10 @@ from torch import Tensor
 
 from fewshot.config.experiment import ExperimentConfig, load_config
 from fewshot.config.yaml_text import dump
+from fewshot.evaluation.tasks import EvaluationSet, open_evaluation_set
+from fewshot.runs.build import open_catalog
 from fewshot.runs.checkpoint import latest
+from fewshot.runs.origin import training_origin
 
 # One value or more in each group of the GroupNorm at stride 64, where a picture of 64 pixels is one token.
 TINY_MODEL = {
@@ -89,3 +92,8 @@ def assert_same_bits(first: dict[str, Tensor], second: dict[str, Tensor]) -> Non
 
 def load_tiny(file: Path, *overrides: str) -> ExperimentConfig:
     return load_config(file, overrides)
+
+
+def tasks_before_training(config: ExperimentConfig) -> EvaluationSet:
+    """What an evaluation would run on, of weights that this config is going to train."""
+    return open_evaluation_set(config, training_origin(config, open_catalog(config), None))

@@ -23,6 +23,7 @@ from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import to_yaml
 from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.runs.build import open_catalog
+from fewshot.runs.origin import training_origin
 from fewshot.runs.run import Run
 from fewshot.training.trainer import build_sampler
 
@@ -91,7 +92,7 @@ def check_tasks(cells: Sequence[Cell]) -> None:
         try:
             for split in ("train", "val") if config.train.validate_every else ("train",):
                 build_sampler(config, catalogs[config.data.root], split)
-            open_evaluation_set(config)
+            open_evaluation_set(config, training_origin(config, catalogs[config.data.root], None))
         except SamplingError as error:
             raise SamplingError(f"Cell {cell.label!r}: {error}") from error
 

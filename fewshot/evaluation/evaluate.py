@@ -26,20 +26,24 @@ from fewshot.runs.build import build_network, cached_features
 from fewshot.runs.checkpoint import load_checkpoint, read_state
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import children_shielded
+from fewshot.runs.origin import read_origin
 from fewshot.runs.run import Run, evaluation_of
 
 log = logging.getLogger(__name__)
 TaskScores = tuple[list[Record], list[CurvePoint]]
 
 
-def evaluate_run(run_folder: Path, config: ExperimentConfig) -> EvaluatedRun:
-    """Evaluates the checkpoint that the config chooses; its results replace those of the run folder as one unit."""
+def evaluate_run(run_folder: Path, config: ExperimentConfig, *, allow_changed_data: bool = False) -> EvaluatedRun:
+    """Evaluates the checkpoint that the config chooses; its results replace those of the run folder as one unit.
+
+    CheckpointError if the benchmark is another than that of the training, unless `allow_changed_data`.
+    """
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
     run = Run(run_folder)
-    evaluated = open_evaluation_set(config)
-    tasks = evaluated.tasks
     checkpoint = run.required_checkpoint(config.evaluate.checkpoint)
+    evaluated = open_evaluation_set(config, read_origin(checkpoint), allow_changed_data=allow_changed_data)
+    tasks = evaluated.tasks
     evaluation = evaluation_of(config, checkpoint)
     root, group = evaluated.catalog.root, config.data.group
     log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)

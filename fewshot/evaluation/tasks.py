@@ -16,6 +16,7 @@ from episodes.task_file import read_task_file, read_tasks
 from fewshot.config.evaluation import TransferConfig
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.runs.build import open_benchmark, open_catalog
+from fewshot.runs.origin import Origin
 
 log = logging.getLogger(__name__)
 
@@ -29,34 +30,60 @@ class EvaluationSet:
     facts: dict[str, Any]
 
 
-def open_evaluation_set(config: ExperimentConfig) -> EvaluationSet:
-    """The tasks of all seeds; SamplingError if the benchmark or the file cannot supply them. Nothing is decoded."""
-    trained_on = open_catalog(config)
-    base, transfer = trained_on.base_classes(config.data.group), config.evaluate.transfer
+def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_changed_data: bool = False) -> EvaluationSet:
+    """The tasks of all seeds for weights of this origin, none of a class that they were trained on, except where
+    `evaluate.transfer.seen` is "keep". Nothing is decoded.
+
+    Raises SamplingError if the benchmark or the file cannot supply the tasks, or they ask for classes that the weights
+    have seen; CheckpointError if the benchmark is another than that of the training (without transfer).
+    """
+    group, transfer = config.data.group, config.evaluate.transfer
+    if origin.unknown_of is not None:
+        log.warning(
+            "%s does not say which classes its weights were trained on: scores are those of novel classes only if it "
+            "was trained for data.group=%d of this benchmark",
+            *(origin.unknown_of, group),
+        )
+    facts: dict[str, Any] = {"training_content": origin.benchmark.hash}
     if transfer is None:
-        tested = trained_on.part(config.data.group, "test")
-        novel = tested.novel_classes(config.data.group)
-        tasks = _tasks(config, tested, novel, base, config.episodes.small_classes)
-        return EvaluationSet(tested, tasks, _benchmark_facts(trained_on))
-    catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
-    present = [name for name in catalog.classes if catalog.videos_of(name)]
-    seen, unseen = split_by_name(present, base)
-    if config.evaluate.tasks is None:
-        _apply_policy(transfer, seen, unseen)
-    classes, refused = (present, ()) if transfer.seen == "keep" else (unseen, seen)
-    tasks = _tasks(config, catalog, classes, refused, "skip")
-    relation = {
-        "root": str(transfer.root),
-        "seen": transfer.seen,
-        "seen_in_training": list(seen),
-        "unseen": list(unseen),
-        "evaluated": list(dict.fromkeys(task.category for task in tasks)),
-    }
-    return EvaluationSet(catalog, tasks, {**_benchmark_facts(catalog), "transfer": relation})
+        whole = open_catalog(config)
+        if changes := origin.data_changes(whole, allowed=allow_changed_data):
+            facts["changed_data"] = changes
+        catalog = whole.part(group, "test")
+        tasks = _tasks(config, catalog, catalog.novel_classes(group), config.episodes.small_classes)
+    else:
+        whole = catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
+        present = [name for name in catalog.classes if catalog.videos_of(name)]
+        seen, unseen = split_by_name(present, origin.classes)
+        if config.evaluate.tasks is None:
+            _apply_policy(transfer, seen, unseen, origin)
+        tasks = _tasks(config, catalog, present if transfer.seen == "keep" else unseen, "skip")
+        facts["transfer"] = {
+            "root": str(transfer.root),
+            "seen": transfer.seen,
+            "seen_in_training": list(seen),
+            "unseen": list(unseen),
+            "evaluated": list(dict.fromkeys(task.category for task in tasks)),
+        }
+    if transfer is None or transfer.seen != "keep":
+        _refuse_seen(config, tasks, origin)
+    return EvaluationSet(catalog, tasks, {"benchmark": whole.name, "benchmark_content": whole.content_hash(), **facts})
 
 
-def _benchmark_facts(catalog: VideoCatalog) -> dict[str, Any]:
-    return {"benchmark": catalog.name, "benchmark_content": catalog.content_hash()}
+def _refuse_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], origin: Origin) -> None:
+    """SamplingError if any task, drawn or of a file, is of a class that the weights have seen, in any spelling."""
+    seen, _ = split_by_name(dict.fromkeys(task.category for task in tasks), origin.classes)
+    if not seen:
+        return
+    place = f"data.group={config.data.group}"
+    remedy = f"Evaluate the group that they were trained for, or train for {place}, initial_weights included"
+    if config.evaluate.tasks is not None:
+        place, remedy = str(config.evaluate.tasks), "Name the file of the group that they were trained for"
+    if config.evaluate.transfer is not None:
+        remedy = "Name a file without them, or set evaluate.transfer.seen=keep to evaluate them all the same"
+    raise SamplingError(
+        f"{place} asks for classes that the weights of {origin.weights} were trained on: {', '.join(seen)}. {remedy}"
+    )
 
 
 def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:
@@ -73,12 +100,11 @@ def _tasks(
     config: ExperimentConfig,
     catalog: VideoCatalog,
     classes: Sequence[str],
-    refused: Sequence[str],
     small_classes: Literal["refuse", "skip"],
 ) -> list[EvaluationTask]:
-    """The tasks of the file that the config names, none of them of a `refused` class, or drawn ones of `classes`."""
+    """The tasks of the file that the config names, or drawn ones of `classes`."""
     if config.evaluate.tasks is not None:
-        return _of_file(config.evaluate.tasks, catalog, refused, config.evaluate.largest_shots)
+        return _of_file(config.evaluate.tasks, catalog, config.evaluate.largest_shots)
     tasks = [
         task
         for seed in config.evaluate.seeds
@@ -98,15 +124,8 @@ def _tasks(
     return tasks
 
 
-def _of_file(path: Path, catalog: VideoCatalog, refused: Sequence[str], shots: int) -> list[EvaluationTask]:
+def _of_file(path: Path, catalog: VideoCatalog, shots: int) -> list[EvaluationTask]:
     tasks = read_tasks(path, catalog)
-    # The file says what to evaluate, so none of its classes is left out silently.
-    seen = sorted({task.category for task in tasks} & set(refused))
-    if seen:
-        raise SamplingError(
-            f"{path}: holds tasks of base classes of the training: {', '.join(seen)}. Name the file of this run's "
-            "data.group, or (another benchmark) set evaluate.transfer.seen=keep"
-        )
     least = min(tasks, key=lambda task: len(task.support))
     if len(least.support) < shots:
         raise SamplingError(
@@ -117,18 +136,19 @@ def _of_file(path: Path, catalog: VideoCatalog, refused: Sequence[str], shots: i
     return tasks
 
 
-def _apply_policy(transfer: TransferConfig, seen: Sequence[str], unseen: Sequence[str]) -> None:
-    """Says what happens to classes that the training has seen; SamplingError if they are to be refused."""
+def _apply_policy(transfer: TransferConfig, seen: Sequence[str], unseen: Sequence[str], origin: Origin) -> None:
+    """Warns what happens to classes that the weights were trained on; SamplingError if they are to be rejected."""
     if not seen:
         return
+    trained = f"the weights of {origin.weights} were trained on"
     if transfer.seen == "refuse":
         raise SamplingError(
-            f"{transfer.root}: base classes of the training: {', '.join(seen)}. Set evaluate.transfer.seen=skip to "
+            f"{transfer.root} has classes that {trained}: {', '.join(seen)}. Set evaluate.transfer.seen=skip to "
             "leave them out, or keep to evaluate them all the same"
         )
     if transfer.seen == "skip" and not unseen:
         raise SamplingError(
-            f"{transfer.root}: every class is a base class of the training: {', '.join(seen)}. Set "
+            f"{transfer.root} has only classes that {trained}: {', '.join(seen)}. Set "
             "evaluate.transfer.seen=keep to evaluate them all the same, or evaluate a run of another group"
         )
     kept = "kept" if transfer.seen == "keep" else "left out"

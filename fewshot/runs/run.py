@@ -49,12 +49,16 @@ class Run:
     @classmethod
     @contextmanager
     def start(cls, config: ExperimentConfig, folder: Path) -> Iterator[Run]:
-        """`open`; a new folder is removed again if the input is rejected before anything else lies in it."""
+        """`open`; if the input is then rejected, a folder that was there keeps its config, and a new one is removed
+        again unless something else lies in it."""
         run, new = cls(folder), not folder.exists()
+        before = run.config_file.read_bytes() if run.config_file.is_file() else None
         run.open(config)
         try:
             yield run
         except UserError:
+            if before is not None:
+                write_whole(run.config_file, before)
             if new and [path.name for path in folder.iterdir()] == [_CONFIG]:
                 run.config_file.unlink(missing_ok=True)
                 with suppress(OSError):  # another process of the same training was faster
@@ -152,9 +156,9 @@ class Run:
         """The log of a training that starts after `step` finished steps; only its `main` process writes."""
         return RunLog(self.folder / _METRICS, self.board, step=step, main=main)
 
-    def add_start(self, *, seed: int, step: int) -> None:
-        """Note that a training starts here after `step` finished steps, and in which environment."""
-        add_start(self.folder / _STARTS, seed=seed, step=step)
+    def add_start(self, *, seed: int, step: int, data_changes: Sequence[str] = ()) -> None:
+        """Note that a training starts here after `step` finished steps, in which environment, and on changed data."""
+        add_start(self.folder / _STARTS, seed=seed, step=step, data_changes=data_changes)
 
     def last_metrics(self) -> tuple[int, float | None]:
         """(last step, J&F in points of the last validation); (0, None) before anything was logged."""

@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,8 +20,9 @@ log = logging.getLogger(__name__)
 _PACKAGES = ("fewshot-rvos", "torch", "torchvision", "timm", "transformers", "accelerate", "numpy", "safetensors")
 
 
-def add_start(path: Path, *, seed: int, step: int) -> None:
-    """Add a start from finished step `step`. A damaged file is kept under another name, and the list begins anew."""
+def add_start(path: Path, *, seed: int, step: int, data_changes: Sequence[str] = ()) -> None:
+    """Add a start from finished step `step`; `data_changes`: how the benchmark differs from that of the start before.
+    A damaged file is kept under another name, and the list begins anew."""
     starts = read_starts(path)
     if path.is_file() and not starts:
         kept = path.with_name(f"{path.name}.damaged")
@@ -30,6 +32,7 @@ def add_start(path: Path, *, seed: int, step: int) -> None:
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": step,
         "seed": seed,
+        "data_changes": list(data_changes),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "git": _git_commit(),
         "python": platform.python_version(),

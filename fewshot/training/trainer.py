@@ -26,6 +26,7 @@ from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import uninterrupted
 from fewshot.runs.log import RunLog
+from fewshot.runs.origin import run_origin, training_origin
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
 from fewshot.runs.run import Run
@@ -35,13 +36,15 @@ from fewshot.training.validation import Validation
 log = logging.getLogger(__name__)
 
 
-def train(config: ExperimentConfig, run_folder: Path) -> Path:
+def train(config: ExperimentConfig, run_folder: Path, *, allow_changed_data: bool = False) -> Path:
     """Train to the last step, from the run folder's latest checkpoint if it has one; returns the last checkpoint.
+
+    A checkpoint of other data than the benchmark holds now is a CheckpointError unless `allow_changed_data`.
 
     Ctrl-C finishes the step and saves a checkpoint of it before it goes on to the caller. Raises UserError subclasses
     for bad input and `TrainingError` if a loss or gradient is not finite.
     """
-    return Trainer(config, run_folder).run()
+    return Trainer(config, run_folder, allow_changed_data=allow_changed_data).run()
 
 
 @dataclass
@@ -56,7 +59,7 @@ class StepResult:
 class Trainer:
     """Holds what a step needs; `step` is the whole algorithm."""
 
-    def __init__(self, config: ExperimentConfig, run_folder: Path) -> None:
+    def __init__(self, config: ExperimentConfig, run_folder: Path, *, allow_changed_data: bool = False) -> None:
         self.config = config
         self.run_folder = run_folder
         if config.machine.threads:
@@ -71,6 +74,9 @@ class Trainer:
                 "give a multiple"
             )
         catalog = open_catalog(config)
+        before = run_origin(run_folder)
+        self.data_changes = before.data_changes(catalog, allowed=allow_changed_data) if before is not None else []
+        self.origin = training_origin(config, catalog, before)
         self.sampler = build_sampler(config, catalog, "train")
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
@@ -212,7 +218,7 @@ class Trainer:
 
     def _record_start(self, step: int) -> None:
         if self.rank == 0:
-            Run(self.run_folder).add_start(seed=self.config.seed, step=step)
+            Run(self.run_folder).add_start(seed=self.config.seed, step=step, data_changes=self.data_changes)
 
     def _due(self, done: int, every: int) -> bool:
         return done == self.config.train.steps or (every > 0 and done % every == 0)
@@ -256,7 +262,7 @@ class Trainer:
                 model_state=self.network.head.state_dict(),
                 learner_state=self.learner.own.state_dict(),
                 optimizer=self.optimizer,
-                extra={"step": done, "experiment": self.config.name},
+                extra={"step": done, "experiment": self.config.name, **self.origin.as_extra()},
                 score=score,
                 keep=self.config.machine.keep_checkpoints,
             )

@@ -19,14 +19,13 @@ from fewshot.evaluation import evaluator as evaluation
 from fewshot.evaluation import query as queries_module
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.evaluator import Evaluator
-from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.results.metrics import TOLERANCES
 from fewshot.results.summary import SummaryRow
 from fewshot.runs.build import build_network, cached_features, open_catalog
 from fewshot.runs.run import Run
 from fewshot.training.trainer import train
 from tests.tiny_benchmark import write_tiny_benchmark
-from tests.tiny_runs import TinySet, load_tiny, write_experiment
+from tests.tiny_runs import TinySet, load_tiny, tasks_before_training, write_experiment
 
 TWO_SEEDS = ("train.steps=1", "evaluate.seeds=[3,5]")
 METHODS = {"prototype", "cma", "cma+finetune"}
@@ -94,13 +93,13 @@ def watched(config):
     recorder = Recorder()
     recorder.watch(evaluator)
     evaluator.learners["conditioning"] = recorder
-    return evaluator, recorder, open_evaluation_set(config).tasks
+    return evaluator, recorder, tasks_before_training(config).tasks
 
 
 def expected_queries(config, catalog, control):
     """(seed, class, video, expression) of every query that a row without control, or with this one, must answer."""
     found = []
-    for task in open_evaluation_set(config).tasks:
+    for task in tasks_before_training(config).tasks:
         for query in task.queries:
             if control == "text_wrong_object" and wrong_object_expression(catalog, query, task.category) is None:
                 continue
@@ -271,7 +270,7 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     for record in Run(evaluated[0]).evaluated().records:
         answered.setdefault((record.seed, record.category), set()).add(record.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
-    for task in open_evaluation_set(config).tasks:
+    for task in tasks_before_training(config).tasks:
         assert not answered[task.seed, task.category] & {clip.video for clip in task.support}
 
 

@@ -20,7 +20,6 @@ from episodes.task_file import read_tasks, task_file_text
 from fewshot.cli import main
 from fewshot.config.experiment import ExperimentConfig, load_config, to_yaml
 from fewshot.evaluation.evaluate import evaluate_run
-from fewshot.evaluation.tasks import open_evaluation_set
 from fewshot.results.records import Record
 from fewshot.results.tables import results_table
 from fewshot.runs.build import open_catalog
@@ -28,7 +27,7 @@ from fewshot.runs.checkpoint import latest
 from fewshot.runs.run import Run
 from fewshot.training.trainer import train
 from tests.tiny_benchmark import write_tiny_benchmark
-from tests.tiny_runs import TinySet, load_tiny, write_experiment
+from tests.tiny_runs import TinySet, load_tiny, tasks_before_training, write_experiment
 
 # Names in the other benchmark; group 1 trains on all shapes but disc and ring.
 OTHER_NAMES = {"disc": "Disc", "ring": "magic_ring", "bar": "iron bar", "square": "SQUARE", "stripe": "Stripe "}
@@ -80,7 +79,7 @@ def transfer(root: Path, seen: str = "skip") -> str:
 
 
 def classes_of(config: ExperimentConfig) -> list[str]:
-    return list(dict.fromkeys(task.category for task in open_evaluation_set(config).tasks))
+    return list(dict.fromkeys(task.category for task in tasks_before_training(config).tasks))
 
 
 # --------------------------------------------------------------------------- drawn tasks
@@ -88,7 +87,7 @@ def classes_of(config: ExperimentConfig) -> list[str]:
 
 def test_other_shots_mean_the_same_queries_where_the_support_videos_are_set_aside(experiment: Path) -> None:
     def drawn(*overrides: str) -> list[EvaluationTask]:
-        return open_evaluation_set(load_tiny(experiment, *overrides)).tasks
+        return tasks_before_training(load_tiny(experiment, *overrides)).tasks
 
     aside = "evaluate.support_videos=2"
     assert drawn("evaluate.shots=[1]", aside) == drawn("evaluate.shots=[2]", aside) == drawn("evaluate.shots=[1,2]")
@@ -108,7 +107,7 @@ def test_results_may_go_to_a_folder_of_their_own(
     shutil.copytree(trained, run)
     (run / "config.yaml").write_text(to_yaml(config))
     (run / "results").mkdir()
-    Run(run).results.tasks.write_text(task_file_text(open_evaluation_set(config).tasks, "tiny"))
+    Run(run).results.tasks.write_text(task_file_text(tasks_before_training(config).tasks, "tiny"))
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
     assert main(["evaluate", str(run), "evaluate.seeds=[4]", "--out", str(out)]) == 0
@@ -134,7 +133,7 @@ def test_an_evaluation_leaves_its_tasks_and_they_evaluate_to_the_same_scores(
     first = evaluated(trained, tmp_path / "first", config)
     catalog = open_catalog(config)
     tasks = read_tasks(Run(first).results.tasks, catalog)
-    assert tasks == open_evaluation_set(config).tasks
+    assert tasks == tasks_before_training(config).tasks
     assert {task.seed for task in tasks} == {3, 5}
     summary = Run(first).evaluated().summary
     assert summary.facts["manifest"] == Run(first).evaluated().tasks.manifest == manifest_hash(manifest(tasks))
@@ -153,7 +152,7 @@ def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
 ) -> None:
     config = load_tiny(experiment)
     catalog = open_catalog(config)
-    task = open_evaluation_set(config).tasks[0]
+    task = tasks_before_training(config).tasks[0]
     support = tuple(replace(clip, frames=clip.frames[:1]) for clip in task.support)
     wanted = [replace(task, seed=9, support=support, queries=task.queries[:2])]
     (tmp_path / "mine.json").write_text(task_file_text(wanted, catalog.name))
@@ -169,21 +168,21 @@ def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
 
 def test_more_shots_than_the_file_holds_are_refused_with_the_numbers(experiment: Path, tmp_path: Path) -> None:
     config = load_tiny(experiment, "evaluate.shots=[1]")
-    (tmp_path / "tasks.json").write_text(task_file_text(open_evaluation_set(config).tasks, "tiny"))
+    (tmp_path / "tasks.json").write_text(task_file_text(tasks_before_training(config).tasks, "tiny"))
     asked = f"evaluate.tasks={tmp_path / 'tasks.json'}"
     with pytest.raises(SamplingError, match=r"class 'disc', seed 0 holds 1 support clip\(s\), 3 needed"):
-        open_evaluation_set(load_tiny(experiment, asked, "evaluate.shots=[1,3]"))
+        tasks_before_training(load_tiny(experiment, asked, "evaluate.shots=[1,3]"))
     with pytest.raises(SamplingError, match=r"holds 1 support clip\(s\), 2 needed"):
-        open_evaluation_set(load_tiny(experiment, asked, "evaluate.shots=[1]", "evaluate.control_shots=[2]"))
+        tasks_before_training(load_tiny(experiment, asked, "evaluate.shots=[1]", "evaluate.control_shots=[2]"))
     one = ("evaluate.shots=[1]", "evaluate.control_shots=[2]", "evaluate.controls=[]")
-    assert open_evaluation_set(load_tiny(experiment, asked, *one)).tasks
+    assert tasks_before_training(load_tiny(experiment, asked, *one)).tasks
 
 
 def test_tasks_of_classes_that_were_trained_on_are_refused(experiment: Path, tmp_path: Path) -> None:
-    of_group_2 = open_evaluation_set(load_tiny(experiment, "data.group=2")).tasks
+    of_group_2 = tasks_before_training(load_tiny(experiment, "data.group=2")).tasks
     (tmp_path / "tasks.json").write_text(task_file_text(of_group_2, "tiny"))
-    with pytest.raises(SamplingError, match=r"tasks\.json: holds tasks of base classes of the training: bar, square"):
-        open_evaluation_set(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'tasks.json'}"))
+    with pytest.raises(SamplingError, match=r"tasks\.json asks for classes that the weights of tiny were trained on: "):
+        tasks_before_training(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'tasks.json'}"))
 
 
 def test_an_evaluation_counts_only_for_its_config_checkpoint_and_tasks(
@@ -191,7 +190,7 @@ def test_an_evaluation_counts_only_for_its_config_checkpoint_and_tasks(
 ) -> None:
     path = tmp_path / "mine.json"
     drawn = load_tiny(experiment, *ONE_ROW)
-    path.write_text(task_file_text(open_evaluation_set(drawn).tasks[:1], "tiny"))
+    path.write_text(task_file_text(tasks_before_training(drawn).tasks[:1], "tiny"))
     config = load_tiny(experiment, *ONE_ROW, f"evaluate.tasks={path}")
     run = Run(tmp_path / "run")
     assert not run.is_evaluated(config, Path("step-00000001")), "there are no results"
@@ -201,7 +200,7 @@ def test_an_evaluation_counts_only_for_its_config_checkpoint_and_tasks(
     assert run.is_evaluated(config, Path("step-00000001"))
     assert not run.is_evaluated(config, Path("step-00000002"))
     assert not run.is_evaluated(drawn, Path("step-00000001"))
-    path.write_text(task_file_text(open_evaluation_set(drawn).tasks[1:2], "tiny"))
+    path.write_text(task_file_text(tasks_before_training(drawn).tasks[1:2], "tiny"))
     assert not run.is_evaluated(config, Path("step-00000001")), "other tasks lie at the same path"
 
 
@@ -213,12 +212,13 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
 ) -> None:
     config = load_tiny(experiment, transfer(other_root))
     with caplog.at_level(logging.WARNING):
-        found = open_evaluation_set(config)
+        found = tasks_before_training(config)
     assert found.catalog.root == other_root
     assert list(dict.fromkeys(task.category for task in found.tasks)) == UNSEEN
     assert found.facts == {
         "benchmark": "elsewhere",
         "benchmark_content": read_benchmark(other_root).content_hash(),
+        "training_content": open_catalog(config).content_hash(),
         "transfer": {
             "root": str(other_root),
             "seen": "skip",
@@ -233,8 +233,8 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
 def test_seen_classes_are_kept_or_refused_where_the_config_says_so(experiment: Path, other_root: Path) -> None:
     in_order = ["Disc", "SQUARE", "triangle", "cross", "magic_ring", "iron bar", "diamond", "Stripe "]
     assert classes_of(load_tiny(experiment, transfer(other_root, "keep"))) == in_order
-    with pytest.raises(SamplingError, match=r"base classes of the training: SQUARE, triangle.*transfer\.seen=skip"):
-        open_evaluation_set(load_tiny(experiment, transfer(other_root, "refuse")))
+    with pytest.raises(SamplingError, match=r"has classes that.*trained on: SQUARE, triangle.*transfer\.seen=skip"):
+        tasks_before_training(load_tiny(experiment, transfer(other_root, "refuse")))
 
 
 def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path, other_root: Path) -> None:
@@ -248,10 +248,8 @@ def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path,
 def test_a_benchmark_of_seen_classes_alone_is_refused(experiment: Path, tmp_path: Path) -> None:
     root = write_tiny_benchmark(tmp_path / "squares", classes=1, videos_per_class=4)
     rename_classes(root, {"disc": "square"})
-    with pytest.raises(
-        SamplingError, match=r"every class is a base class of the training: square.*transfer\.seen=keep"
-    ):
-        open_evaluation_set(load_tiny(experiment, transfer(root)))
+    with pytest.raises(SamplingError, match=r"has only classes that.*trained on: square.*transfer\.seen=keep"):
+        tasks_before_training(load_tiny(experiment, transfer(root)))
     assert classes_of(load_tiny(experiment, transfer(root, "keep"))) == ["square"]
 
 
@@ -266,18 +264,18 @@ def test_a_class_with_too_few_videos_is_left_out_of_a_transfer(
         (root / name).write_text(json.dumps(content))
     config = load_tiny(experiment, transfer(root))
     with caplog.at_level(logging.INFO):
-        found = open_evaluation_set(config)
+        found = tasks_before_training(config)
     assert {task.category for task in found.tasks} == {"wheel"}
     assert found.facts["transfer"]["unseen"] == ["wheel", "lamp"]
     assert found.facts["transfer"]["evaluated"] == ["wheel"]
     assert "left out, too few videos for the shots: lamp" in caplog.text
     with pytest.raises(SamplingError, match=r"class 'wheel' has 3 video\(s\), 6 needed"):
-        open_evaluation_set(load_tiny(experiment, transfer(root), "evaluate.shots=[5]"))
+        tasks_before_training(load_tiny(experiment, transfer(root), "evaluate.shots=[5]"))
 
 
 def test_a_transfer_may_be_evaluated_on_the_tasks_of_a_file(experiment: Path, other_root: Path, tmp_path: Path) -> None:
     for seen in ("skip", "keep"):
-        tasks = open_evaluation_set(load_tiny(experiment, transfer(other_root, seen))).tasks
+        tasks = tasks_before_training(load_tiny(experiment, transfer(other_root, seen))).tasks
         (tmp_path / f"{seen}.json").write_text(task_file_text(tasks, "elsewhere"))
 
     def opened(file: str, seen: str) -> VideoCatalog | list[str]:
@@ -285,17 +283,17 @@ def test_a_transfer_may_be_evaluated_on_the_tasks_of_a_file(experiment: Path, ot
 
     assert opened("skip.json", "refuse") == UNSEEN
     assert len(opened("keep.json", "keep")) == 8
-    with pytest.raises(SamplingError, match=r"keep\.json: holds tasks of base classes.*SQUARE.*transfer\.seen=keep"):
+    with pytest.raises(SamplingError, match=r"keep\.json asks for classes.*SQUARE.*transfer\.seen=keep"):
         opened("keep.json", "skip")
     with pytest.raises(
         SamplingError, match=r"skip\.json: task of class 'Disc', seed 0: the benchmark has no such class"
     ):
-        open_evaluation_set(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'skip.json'}"))
+        tasks_before_training(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'skip.json'}"))
 
 
 def test_an_unknown_folder_or_policy_of_a_transfer_is_refused(experiment: Path) -> None:
     with pytest.raises(LayoutError, match=r"nowhere: no such folder"):
-        open_evaluation_set(load_tiny(experiment, transfer(Path("nowhere"))))
+        tasks_before_training(load_tiny(experiment, transfer(Path("nowhere"))))
     with pytest.raises(ConfigError, match=r"evaluate\.transfer\.seen"):
         load_tiny(experiment, transfer(Path("nowhere"), "perhaps"))
 

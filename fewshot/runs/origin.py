@@ -1,0 +1,78 @@
+"""Where weights come from: the classes and the benchmark that they were trained on, kept with every checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from episodes.catalog import VideoCatalog
+from episodes.content import BenchmarkContent
+from episodes.errors import CheckpointError
+from fewshot.config.experiment import ExperimentConfig
+from fewshot.runs.checkpoint import latest, read_state
+
+_CLASSES, _UNKNOWN, _BENCHMARK = "trained_classes", "trained_classes_unknown_of", "benchmark_content"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """weights: how messages name the weights; classes: sorted names of all classes that they were trained on, in any
+    training before too; benchmark: what it held when the last training started; unknown_of: the folder of converted
+    weights that the first training started from, which do not say their classes, or None."""
+
+    weights: str
+    classes: tuple[str, ...]
+    benchmark: BenchmarkContent
+    unknown_of: str | None = None
+
+    def as_extra(self) -> dict[str, Any]:
+        """The entries of a checkpoint's `extra`."""
+        return {_CLASSES: list(self.classes), _UNKNOWN: self.unknown_of, _BENCHMARK: asdict(self.benchmark)}
+
+    def data_changes(self, catalog: VideoCatalog, *, allowed: bool) -> list[str]:
+        """What `catalog` holds otherwise than the benchmark of the training; CheckpointError unless that is allowed."""
+        changes = self.benchmark.changes(catalog.content)
+        if changes and not allowed:
+            raise CheckpointError(
+                f"{self.weights} was trained on other data than {catalog.root} holds now: {'; '.join(changes)}. "
+                "Restore the data, name its folder with data.root, or give --allow-changed-data to continue with the "
+                "data as it is, which the run's record will say. (evaluate.transfer tests on another benchmark.)"
+            )
+        return changes
+
+
+def run_origin(run_folder: Path) -> Origin | None:
+    """The origin of the run's last checkpoint, or None before there is one."""
+    checkpoint = latest(run_folder)
+    return None if checkpoint is None else read_origin(checkpoint)
+
+
+def read_origin(checkpoint: Path) -> Origin:
+    """The origin of the weights in a checkpoint. CheckpointError where it does not say it."""
+    extra = read_state(checkpoint)["extra"]
+    if _CLASSES not in extra:
+        raise CheckpointError(
+            f"{checkpoint} does not say which classes its weights were trained on: an older version wrote it, and its "
+            "classes cannot be kept out of an evaluation. Train again with this version."
+        )
+    content = BenchmarkContent(**extra[_BENCHMARK])
+    return Origin(str(checkpoint), tuple(extra[_CLASSES]), content, extra[_UNKNOWN])
+
+
+def training_origin(config: ExperimentConfig, catalog: VideoCatalog, before: Origin | None) -> Origin:
+    """The origin that weights of this training will have; `before`: that of the run's last checkpoint, if it has one.
+
+    Steps show all base classes of the group: class-name shuffle calls classes without enough videos by name too.
+    """
+    group, weights = config.data.group, config.name
+    inherited, unknown_of = before, None
+    if config.initial_weights is not None:
+        weights = f"{config.name}, which starts from {config.initial_weights},"
+        inherited = before or run_origin(config.initial_weights)
+        unknown_of = str(config.initial_weights) if inherited is None else None
+    classes = set(catalog.part(group, "train").base_classes(group) if config.train.steps else ())
+    if inherited is not None:
+        classes |= set(inherited.classes)
+        unknown_of = inherited.unknown_of
+    return Origin(weights, tuple(sorted(classes)), catalog.content, unknown_of)
