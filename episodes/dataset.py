@@ -128,6 +128,18 @@ def load_clip(
     return clips, Truth(plain == int(ref.object_id), class_masks)
 
 
+def clip_of_frames(frames: Tensor, sentence: str, *, short_side: int, max_long_side: int | None = None) -> Clips:
+    """A clip without annotation, at network size: frames (T, 3, H, W) uint8 RGB in time order -> one clip (N = 1)."""
+    size = target_size(frames.shape[-2], frames.shape[-1], short_side, max_long_side)
+    padded = padded_size(*size)
+    return Clips(
+        valid=valid_area(size, padded).unsqueeze(0),
+        times=torch.linspace(0, 1, len(frames)).unsqueeze(0),
+        sentences=(sentence,),
+        frames=pad(resize_frames(frames, size).as_subclass(Tensor), padded).unsqueeze(0),
+    )
+
+
 def load_masks(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
     """(T, H, W) bool masks of the clip's object at the size of its files."""
     return _stack(catalog, ref) == int(ref.object_id)

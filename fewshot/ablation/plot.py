@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from episodes.controls import Control
 from episodes.files import write_whole
 from fewshot.ablation.cells import point_label
-from fewshot.ablation.table import CONTROLS, TableRow
+from fewshot.ablation.table import TableRow
 
 _NAMES = ("seed", "data.group")  # numbers that count nothing: no line leads from one to the next
 _FEW = 3  # fewer shots than this are bars beside each other
-_NO_MASK = "no mask"
 Point = tuple[float, float, float, float]  # x, J&F, low, high
 
 
@@ -66,9 +66,9 @@ def _lines(axes: Any, rows: Sequence[TableRow], key: str | None) -> None:
         label = " ".join(part for part in parts if part) or row.method
         x = row.shots if key is None else float(row.cell.point[key])
         series.setdefault(label, []).append((x, row.scores.JF, row.scores.JF_low, row.scores.JF_high))
-        if key is None and _NO_MASK in row.controls:
+        if key is None and Control.NO_MASK in row.controls:
             # Drawn at 0 shots: clips are seen, but nothing is marked in them.
-            blind = row.controls[_NO_MASK]
+            blind = row.controls[Control.NO_MASK]
             controls.setdefault(label, []).append((0, blind.JF, blind.JF_low, blind.JF_high))
     colours = {label: f"C{number % 10}" for number, label in enumerate(series)}
     for found, marker, style in ((series, "o", "-"), (controls, "s", "none")):
@@ -91,11 +91,16 @@ def _bars(axes: Any, rows: Sequence[TableRow]) -> None:
     points = [(0.0, row.scores.JF, row.scores.JF_low, row.scores.JF_high) for row in rows if row.scores is not None]
     _, values, below, above = _errors(points)
     axes.barh(range(len(rows)), values, xerr=(below, above), capsize=3, color="#8fb3d9", ecolor="#44546a")
-    for head, marker in zip(CONTROLS, "xos", strict=True):
-        places = [(row.controls[head].JF, place) for place, row in enumerate(rows) if head in row.controls]
+    for control, marker in zip(Control, "xos", strict=True):
+        places = [(row.controls[control].JF, place) for place, row in enumerate(rows) if control in row.controls]
         if places:
             axes.plot(
-                *zip(*places, strict=True), marker=marker, linestyle="none", color="#222222", label=head, mfc="none"
+                *zip(*places, strict=True),
+                marker=marker,
+                linestyle="none",
+                color="#222222",
+                label=control.heading,
+                mfc="none",
             )
     axes.set(yticks=range(len(rows)), yticklabels=labels, xlabel="J&F", xlim=(0, None))
     axes.invert_yaxis()

@@ -9,22 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from episodes.controls import Control
 from episodes.files import write_whole
 from fewshot.ablation.cells import Cell
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
 from fewshot.results.statistics import Difference, paired_difference
 from fewshot.results.summary import Key, SummaryRow, split
-from fewshot.results.tables import interval, markdown_table, points, signed
+from fewshot.results.tables import (
+    VISIBLE_HEAD,
+    VISIBLE_NOTE,
+    interval,
+    markdown_table,
+    points,
+    signed,
+    visible_cells,
+)
 
-# Controls by the heads of their columns; each is the J&F that is left.
-CONTROLS = {"wrong class": "support_wrong_class", "no mask": "support_none", "wrong text": "text_wrong_object"}
+_HEADINGS = tuple(control.heading for control in Control)
 _INTERVAL = "95 % interval"
 _NOTE = (
     "Points, 0-100. Interval: of J&F, 95 % bootstrap over classes and videos. Change: of J&F against the cell "
-    "`{first}` (same method and shots), paired on the items that both answered. Wrong class, no mask, wrong text: "
-    "J&F of the model fed forward when the support is of another class of the query video, has no mask, or the "
-    "sentence is of another object."
+    "`{first}` (same method and shots), paired on the items that both answered. "
+    f"{VISIBLE_NOTE} J&F that is left to the model fed forward with a wrong input: "
+    + "; ".join(f"{control.heading}: {control.meaning}" for control in Control)
+    + "."
 )
 
 
@@ -38,7 +47,7 @@ class TableRow:
     method: str
     shots: int
     scores: SummaryRow | None
-    controls: Mapping[str, SummaryRow]
+    controls: Mapping[Control, SummaryRow]
     change: Difference | None
 
 
@@ -56,12 +65,12 @@ def table_rows(runs: Mapping[str, EvaluatedRun], cells: Sequence[Cell]) -> list[
         # Controls may be run with numbers of shots of their own.
         for method, shots, scoring, group in dict.fromkeys((k[0], k[1], k[3], k[4]) for k in found):
             plain: Key = (method, shots, None, scoring, group)
-            controls = {head: (method, shots, name, scoring, group) for head, name in CONTROLS.items()}
+            controls = {control: (method, shots, control, scoring, group) for control in Control}
             change = None
             if cell is not cells[0] and plain in parts and plain in reference:
                 resamples = cell.config.evaluate.bootstrap_samples
                 change = paired_difference(parts[plain], reference[plain], resamples=resamples)
-            changed = {head: found[key] for head, key in controls.items() if key in found}
+            changed = {control: found[key] for control, key in controls.items() if key in found}
             rows.append(TableRow(cell, group, scoring, method, shots, found.get(plain), changed, change))
     return rows
 
@@ -72,7 +81,7 @@ def write_markdown(path: Path, name: str, rows: Sequence[TableRow], first: str, 
     blocks += ["![J&F of the cells](plot.png)"] if plot else []
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in rows):
         body = [_cells(row) for row in rows if (row.group, row.scoring) == (group, scoring)]
-        head = ("cell", "method", "shots", "J", "F", "J&F", _INTERVAL, "change", _INTERVAL, *CONTROLS)
+        head = ("cell", "method", "shots", "J", "F", "J&F", _INTERVAL, "change", _INTERVAL, *VISIBLE_HEAD, *_HEADINGS)
         blocks += [f"## Group {group}, `{scoring}` scoring", markdown_table(head, body)]
     text = "\n\n".join(blocks) + "\n"
     write_whole(path, text.encode())
@@ -84,13 +93,13 @@ def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.point))
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    scores = ("J", "F", "JF", "JF_low", "JF_high")
+    scores = ("J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent")
     changes = ("items", "JF", "JF_low", "JF_high")
     lines.writerow(
         [
             *("cell", "variant", *keys, "group", "scoring", "method", "shots", *scores),
             *(f"change_{name}" for name in changes),
-            *(head.replace(" ", "_") for head in CONTROLS),
+            *(head.replace(" ", "_") for head in _HEADINGS),
         ]
     )
     for row in rows:
@@ -100,7 +109,7 @@ def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
                 *(row.group, row.scoring, row.method, row.shots),
                 *(_number(row.scores, name) for name in scores),
                 *(_number(row.change, name) for name in changes),
-                *(_number(row.controls.get(head), "JF") for head in CONTROLS),
+                *(_number(row.controls.get(control), "JF") for control in Control),
             ]
         )
     write_whole(path, text.getvalue().encode())
@@ -111,15 +120,15 @@ def _key(row: SummaryRow) -> Key:
 
 
 def _cells(row: TableRow) -> tuple[str, ...]:
-    scores = ("-",) * 4
+    scores, visible = ("-",) * 4, ("-",) * 3
     if row.scores is not None:
-        found = row.scores
+        found, visible = row.scores, visible_cells(row.scores)
         scores = (points(found.J), points(found.F), points(found.JF), interval(found.JF_low, found.JF_high))
     change = ("-", "-")
     if row.change is not None:
         change = signed(row.change.JF), interval(row.change.JF_low, row.change.JF_high, "+.1f")
-    controls = (points(row.controls[head].JF) if head in row.controls else "-" for head in CONTROLS)
-    return row.cell.label, row.method, str(row.shots), *scores, *change, *controls
+    controls = (points(row.controls[control].JF) if control in row.controls else "-" for control in Control)
+    return row.cell.label, row.method, str(row.shots), *scores, *change, *visible, *controls
 
 
 def _number(source: Any, name: str) -> str:

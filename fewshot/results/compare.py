@@ -14,7 +14,7 @@ from fewshot.results.comparable import benchmark_differences, benchmark_text
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
 from fewshot.results.statistics import RESAMPLES, Difference, paired_difference
-from fewshot.results.tables import interval, signed, text_table
+from fewshot.results.tables import interval, points, signed, text_table
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,10 @@ def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], rows: list[Comparison]) -> l
     sides = [run.config["data"]["short_side"] for run in runs]
     if sides[0] != sides[1] and any(row.scoring == "paper" for row in rows):
         notes.append(f"Pictures differ: `paper` scores short side {sides[0]} in A and {sides[1]} in B.")
+    shares = [
+        ", ".join(dict.fromkeys(points(row.absent) for row in run.summary.rows if not row.control)) for run in runs
+    ]
+    notes.append(f"Frames without the object, in percent: {shares[0]} in A and {shares[1]} in B.")
     lists = [run.manifest for run in runs]
     if lists[0] == lists[1]:
         return [*notes, f"Support list (manifest) of both: {lists[0]}"]

@@ -6,6 +6,7 @@ There is one evaluated run for each group.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 from episodes.catalog import GROUPS
 from episodes.controls import Control
@@ -14,7 +15,7 @@ from fewshot.results.comparable import experiment_differences, listed
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.statistics import RESAMPLES, estimate_over_groups
 from fewshot.results.summary import SummaryRow, split
-from fewshot.results.tables import Cells, interval, points
+from fewshot.results.tables import VISIBLE_HEAD, VISIBLE_NOTE, Cells, interval, points
 
 
 def groups_table(
@@ -28,18 +29,23 @@ def groups_table(
     parts = split([record for run in runs.values() for record in run.records])
     held = [{_key(row): row for row in run.summary.rows} for run in runs.values()]
     keys = [key for key in held[0] if all(key in rows for rows in held)]
-    head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *(f"group {group}" for group in runs))
+    columns = (*VISIBLE_HEAD, *(f"group {group}" for group in runs))
+    head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *columns)
     blocks = []
     for scoring in dict.fromkeys(key[3] for key in keys):
         body = []
         for key in (key for key in keys if key[3] == scoring):
             mean = estimate_over_groups([r for group in runs for r in parts[(*key, group)]], resamples=resamples)
             numbers = (points(mean.J), points(mean.F), points(mean.JF), interval(mean.JF_low, mean.JF_high))
-            body.append((key[0], str(key[1]), key[2] or "-", *numbers, *(points(rows[key].JF) for rows in held)))
+            of_row = [rows[key] for rows in held]
+            means = (fmean(getattr(row, name) for row in of_row) for name in ("J_visible", "F_visible", "absent"))
+            further = (*map(points, means), *(points(row.JF) for row in of_row))
+            body.append((key[0], str(key[1]), key[2] or "-", *numbers, *further))
         blocks.append(f"{_title(runs)}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
     notes = [
         f"Interval: of the mean J&F, from {resamples} bootstrap resamples: groups are fixed; classes, then videos in "
-        "each drawn class, are drawn within each group, and the groups' means are averaged. Columns of groups: J&F."
+        "each drawn class, are drawn within each group, and the groups' means are averaged. Columns of groups: J&F.",
+        VISIBLE_NOTE,
     ]
     lost = dict.fromkeys(
         f"{key[0]} {key[1]}-shot {key[2] or ''}".strip() for rows in held for key in rows if key not in keys

@@ -19,17 +19,19 @@ def results_table(summary: Summary) -> str:
     blocks = []
     for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
         rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]
-        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *VISIBLE_HEAD, "seeds", "seconds")
+        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *VISIBLE_HEAD, "seconds")
         body = [
             (
                 *(row.method, str(row.shots), row.control or "-"),
                 *(points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high)),
-                *(*visible_cells(row), str(row.seeds), f"{row.seconds:.1f}"),
+                *(*visible_cells(row), f"{row.seconds:.1f}"),
             )
             for row in rows
         ]
         asked = transfer_note(summary) or "novel classes"
-        title = f"Group {group}, {asked}, {scoring} scoring (points, 0-100)"
+        seeds = max(row.seeds for row in rows)
+        drawn = f"{seeds} support seed{'' if seeds == 1 else 's'}"
+        title = f"Group {group}, {asked}, {drawn}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []

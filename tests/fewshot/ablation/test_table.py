@@ -68,8 +68,8 @@ def test_each_cell_method_and_number_of_shots_has_a_row_with_the_summary_s_numbe
     for row in rows:
         found = {(r.shots, r.control): r for r in runs[row.cell.label].summary.rows if r.scoring == row.scoring}
         assert row.scores == found.get((row.shots, None))
-        assert row.controls.get("no mask") == found.get((row.shots, "support_none"))
-        assert row.controls.get("wrong text") == found.get((row.shots, "text_wrong_object"))
+        assert row.controls.get(Control.NO_MASK) == found.get((row.shots, Control.NO_MASK))
+        assert row.controls.get(Control.WRONG_SENTENCE) == found.get((row.shots, Control.WRONG_SENTENCE))
 
 
 def test_the_change_is_paired_against_the_first_cell(study):
