@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -94,6 +94,12 @@ class EpisodeSampler:
             support=support,
             query=self._draw_query(rng, query_video, category),
         )
+
+    def objects(self) -> Iterator[tuple[str, str]]:
+        """(video, object id) of everything that an episode may show or ask for."""
+        for category in self.classes:
+            for video in sorted({*self._support[category], *self._query[category]}):
+                yield from ((video, shown.id) for shown, _ in self.catalog.referable(video, category))
 
     def _class_at(self, index: int) -> str:
         turn, position = divmod(index, len(self.classes))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from episodes.catalog import VideoCatalog
+from episodes.check import require_visible
 from episodes.class_names import split_by_name
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
@@ -32,7 +33,7 @@ class EvaluationSet:
 
 def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_changed_data: bool = False) -> EvaluationSet:
     """The tasks of all seeds for weights of this origin, none of a class that they were trained on, except where
-    `evaluate.transfer.seen` is "keep". Nothing is decoded.
+    `evaluate.transfer.seen` is "keep". Of the files, only masks are read, enough to see that each object is visible.
 
     Raises SamplingError if the benchmark or the file cannot supply the tasks, or they ask for classes that the weights
     have seen; CheckpointError if the benchmark is another than that of the training (without transfer).
@@ -67,6 +68,8 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
         }
     if transfer is None or transfer.seen != "keep":
         _refuse_seen(config, tasks, origin)
+    clips = [clip for task in tasks for clip in (*task.support, *task.queries)]
+    require_visible(catalog, ((clip.video, clip.object_id) for clip in clips))
     return EvaluationSet(catalog, tasks, {"benchmark": whole.name, "benchmark_content": whole.content_hash(), **facts})
 
 

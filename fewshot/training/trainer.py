@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from episodes.catalog import VideoCatalog
+from episodes.check import require_visible
 from episodes.dataset import EpisodeDataset, collate
 from episodes.errors import TrainingError, UserError
 from episodes.sampling import EpisodeSampler, rank_slice
@@ -65,7 +66,7 @@ class Trainer:
         if config.machine.threads:
             torch.set_num_threads(config.machine.threads)
         precision = "no" if config.train.precision == "fp32" else config.train.precision
-        # Said outright: without a GPU accelerate takes torchrun's processes for separate trainings.
+        # Explicit, since without a GPU accelerate takes torchrun's processes for separate trainings.
         self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
         self.rank, self.world = self.accelerator.process_index, self.accelerator.num_processes
         if config.train.batch_episodes % self.world:
@@ -78,6 +79,7 @@ class Trainer:
         self.data_changes = before.data_changes(catalog, allowed=allow_changed_data) if before is not None else []
         self.origin = training_origin(config, catalog, before)
         self.sampler = build_sampler(config, catalog, "train")
+        require_visible(catalog, self.sampler.objects())
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
         self.network = build_network(config).to(self.accelerator.device)
         self.learner: Learner = build_learner(config.learner, self.network)
@@ -137,16 +139,28 @@ class Trainer:
         return mean
 
     def _average_gradients(self) -> None:
-        """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean."""
+        """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean.
+
+        A parameter without gradient on every process stays so, as with one process: the optimiser passes it over.
+        """
         if self.world == 1:
             return
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                gathered = self.accelerator.reduce(parameter.grad, reduction="sum")
-                assert isinstance(gathered, Tensor)
-                parameter.grad.copy_(gathered)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for parameter, counted in zip(parameters, self._with_gradient(parameters), strict=True):
+            if not counted:
+                continue
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            gathered = self.accelerator.reduce(parameter.grad, reduction="sum")
+            assert isinstance(gathered, Tensor)
+            parameter.grad.copy_(gathered)
+
+    def _with_gradient(self, parameters: list[Tensor]) -> list[float]:
+        """For each parameter, on how many processes it has a gradient."""
+        held = torch.tensor([float(p.grad is not None) for p in parameters], device=self.accelerator.device)
+        counts = self.accelerator.reduce(held, reduction="sum")
+        assert isinstance(counts, Tensor)
+        return [float(count) for count in counts.tolist()]
 
     def _average_losses(self, losses: dict[str, float]) -> dict[str, float]:
         """The losses of all processes' episodes, for the record: every process has equally many."""
