@@ -321,7 +321,7 @@ def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
     assert len(list((tmp_path / "features").rglob("*.safetensors"))) == (frames if cache else 0)
     facts = Run(run).evaluated().summary.facts
     assert facts["transfer"]["seen_in_training"] == SEEN
-    assert f"transfer to {other_root}, paper scoring" in results_table(Run(run).evaluated().summary)
+    assert f"transfer to {other_root}, 1 support seed, paper scoring" in results_table(Run(run).evaluated().summary)
     assert f"## Transfer to {other_root}" in (run / "results" / "report.md").read_text()
 
 

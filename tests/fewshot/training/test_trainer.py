@@ -281,12 +281,12 @@ def test_episodes_of_unequal_sizes_teach_together_what_they_teach_alone(experime
         torch.testing.assert_close(gradient, expected, rtol=0.0, atol=1e-3 * float(expected.abs().max()) + 1e-6)
 
 
-def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
-    overrides = ["train.steps=3", "train.validate_every=3", "train.learning_rate=1e-4"]
-    train(load_tiny(experiment, *overrides), tmp_path / "one")
+def train_alone_and_in_two_processes(experiment, folder, *overrides):
+    """Runs `one` and `two` in the folder."""
+    train(load_tiny(experiment, *overrides), folder / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "run.py", "train"]
     done = subprocess.run(
-        [*command, str(experiment), "--out", str(tmp_path / "two"), *overrides],
+        [*command, str(experiment), "--out", str(folder / "two"), *overrides],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -294,6 +294,11 @@ def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
+    overrides = ["train.steps=3", "train.validate_every=3", "train.learning_rate=1e-4"]
+    train_alone_and_in_two_processes(experiment, tmp_path, *overrides)
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     for alone, shared in zip(one, two, strict=True):
         assert alone.pop("kind") == shared.pop("kind")
@@ -307,3 +312,14 @@ def test_two_processes_end_with_the_weights_of_one(experiment, tmp_path):
     weights = [name for name in first if not name.startswith("optimizer.")]
     near = torch.cat([(first[name] - second[name]).abs().flatten() < 1e-6 for name in weights])
     assert near.float().mean() > 0.99
+
+
+def test_a_parameter_without_gradient_is_left_alone_by_two_processes_as_by_one(experiment, tmp_path):
+    """With one decoder layer, nothing reads the scale of the published learned queries."""
+    dab = ["model.query_mode=dab", "model.levels=[8,16,32,64]"]
+    train_alone_and_in_two_processes(experiment, tmp_path, "train.steps=1", "train.validate_every=0", *dab)
+    first, second = stored(tmp_path / "one"), stored(tmp_path / "two")
+    assert first.keys() == second.keys(), "the optimiser keeps a state for the same parameters"
+    untouched = [name for name in first if "query_scale" in name and not name.startswith("optimizer.")]
+    assert untouched
+    assert all(first[name].equal(second[name]) for name in untouched), "not even weight decay has moved it"
