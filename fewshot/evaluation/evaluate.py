@@ -22,7 +22,7 @@ from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
 from fewshot.results.summary import summarise
-from fewshot.runs.build import build_network, cached_features
+from fewshot.runs.build import cached_features, restored_network
 from fewshot.runs.checkpoint import load_checkpoint, read_state
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import children_shielded
@@ -89,7 +89,7 @@ def _open_evaluator(
 ) -> Evaluator:
     """`features`: the catalog's, where another process has looked through them already; None does so here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build_network(config).to(device)
+    network = restored_network(config, checkpoint).to(device)
     features = features or cached_features(config, catalog, network, device)
     evaluator = Evaluator(config, catalog, network, features, device)
     learner = evaluator.learners.get(config.learner.name)

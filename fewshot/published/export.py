@@ -10,38 +10,38 @@ from torch import Tensor
 
 from episodes.errors import ConversionError
 from fewshot.config.experiment import plain
-from fewshot.published.conversion import PARTS
 from fewshot.published.file import refuse_target, write_published
-from fewshot.published.layout import CONSTANTS, Export, from_published, to_published
+from fewshot.published.layout import Export, from_published, to_published
+from fewshot.published.names import HEAD, IMAGE, TEXT
 from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
-from fewshot.runs.build import build_network
+from fewshot.runs.build import restored_network
+from fewshot.runs.encoders import CONSTANTS
 from fewshot.runs.initial_weights import read_initial_weights
 from fewshot.runs.run import Run
 from models.config import ModelConfig
 
 log = logging.getLogger(__name__)
-HEAD, IMAGE, TEXT = PARTS.values()
 
 
 def export(source: Path, out: Path) -> Export:
     """Write the file `out` (.pth or .safetensors) from a folder that `convert` wrote, or from a run's last checkpoint.
 
-    A run's encoders are those it started from, or those that its config names. Raises ConversionError where the
-    published layout has no place for a part of the model, or needs one that the model lacks.
+    Raises ConversionError where the published layout has no place for a part of the model, or needs one that the model
+    lacks.
     """
     refuse_target(out)
     weights = read_initial_weights(source)
     state = {HEAD + name: value for name, value in weights.head.items()}
     to_published(state, {})  # refused before encoders are looked for
-    if weights.encoders is not None:
-        image, text = weights.encoders
-    else:
-        image, text = _named_encoders(source)
-    state |= {IMAGE + name: value for name, value in image.items()}
-    state |= {TEXT + name: value for name, value in text.items()}
-    exported = to_published(state, weights.carried)
+    stored = weights.encoders
+    image, text = (
+        _encoders_of_run(Run(source)) if stored is None or weights.trained_with else (stored.image, stored.text)
+    )
+    for prefix, part in ((IMAGE, image), (TEXT, text)):
+        state |= {prefix + name: value for name, value in part.items() if not name.endswith(CONSTANTS)}
+    exported = to_published(state, {} if stored is None else stored.carried)
     _refuse_incomplete(source, exported.state)
-    if Run(source).config_file.is_file():
+    if weights.trained_with:
         _warn_of_other_choices(Run(source).read_config().model, recognise(exported.state, "as it is"))
     write_published(out, exported.state)
     return exported
@@ -59,18 +59,18 @@ def table(exported: Export) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _named_encoders(run: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """State dicts of a run's image and text encoder, without counters; ConversionError for other architectures."""
-    trunk = build_network(Run(run).read_config()).trunk
-    image = {name: v for name, v in trunk.image.model.state_dict().items() if not name.endswith(CONSTANTS)}
+def _encoders_of_run(run: Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """State dicts of a run's image and text encoder; ConversionError for other architectures."""
+    trunk = restored_network(run.read_config(), run.required_checkpoint("last")).trunk
+    image = trunk.image.model.state_dict()
     try:
         recognise_image_encoder({f"backbone.0.body.{name}": value for name, value in image.items()})
     except ConversionError as error:
-        raise ConversionError(f"{run} has the image encoder {trunk.image.name}, but {error}") from error
+        raise ConversionError(f"{run.folder} has the image encoder {trunk.image.name}, but {error}") from error
     kind = trunk.text.model.config.model_type
     if kind != "roberta":
         raise ConversionError(
-            f"{run} has the text encoder {trunk.text.name}, of kind {kind}; the published layout holds a roberta"
+            f"{run.folder} has the text encoder {trunk.text.name}, of kind {kind}; the published layout holds a roberta"
         )
     return image, trunk.text.model.state_dict()
 

@@ -18,7 +18,7 @@ from episodes.errors import ConversionError
 from episodes.files import write_whole
 
 SUFFIXES = (".pth", ".safetensors")
-# How torch says that it met a name that it would have to import or call.
+# What torch's message says about a name that it would have to import or call.
 _CODE = re.compile(r"GLOBAL (\S+)|reduce for unrecognized function (\S+)|but got (<class \S+)")
 
 
@@ -37,7 +37,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
         )
     others = [f"{name!r} ({_kind(value)})" for name, value in state.items() if not isinstance(value, Tensor)]
     if others:
-        raise ConversionError(f"{path}: {len(others)} entries are no tensors: {', '.join(others)}")
+        raise ConversionError(f"{path}: {len(others)} entries are not tensors: {', '.join(others)}")
     wrapped = all(str(name).startswith("module.") for name in state)
     return {str(name).removeprefix("module.") if wrapped else str(name): value for name, value in state.items()}
 
@@ -66,7 +66,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except SafetensorError as error:
-        raise ConversionError(f"{path} is no safetensors file ({error}); download it again") from error
+        raise ConversionError(f"{path} is not a safetensors file ({error}); download it again") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -76,13 +76,15 @@ def _read_torch(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # torch has no error of its own for a file that is none of its files
+    except Exception as error:  # torch has no error of its own for a file that it did not write
         code = _CODE.search(str(error))
         if code:
             raise ConversionError(_wants_code(path, next(filter(None, code.groups())))) from error
-        # torch's own text advises to run the file's code, which is no remedy for a file that is none of its files.
+        # torch's own message advises to run the file's code, which does not help here.
         reason = type(error).__name__
-        raise ConversionError(f"{path} is no checkpoint that torch.save wrote ({reason}); download it again") from error
+        raise ConversionError(
+            f"{path} is not a checkpoint that torch.save wrote ({reason}); download it again"
+        ) from error
 
 
 def _wants_code(path: Path, name: str) -> str:

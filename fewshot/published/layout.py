@@ -10,8 +10,7 @@ from torch import Tensor
 
 from episodes.errors import ConversionError
 from fewshot.published.names import our_name, published_names
-
-__all__ = ["Conversion", "Export", "from_published", "our_name", "to_published"]
+from fewshot.runs.encoders import CONSTANTS
 
 AFFINITY = "head.affinity."
 QUERY_FORMS = (
@@ -34,7 +33,6 @@ OPTIONAL = {
     "head.dynamic.": "this mask head has no object queries",
 }
 OURS_ALONE = ("head.prior.", "head.word_prior.", "head.prior_gate.", "head.residual_scale", "head.dense.")
-CONSTANTS = ("num_batches_tracked", "position_ids", "token_type_ids")  # buffers that no value depends on
 
 
 @dataclass(frozen=True)
@@ -73,38 +71,37 @@ def from_published(
     parameters of ours that would get no value.
     """
     faults = _unknown_parts(own, reinitialise)
-    places, unknown = _places(published)
-    faults += unknown
+    places = {name: our_name(name) for name in published}
     state: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}
     carried: dict[str, str] = {}
     left: dict[str, str] = {}
     for name, ours in places.items():
         value = published[name]
-        reason = _no_place(ours, own)
-        if ours in own and _under(ours, reinitialise):
+        if ours is None:
+            faults.append(f"{name!r} is not a name of the published checkpoint layout")
+        elif ours in own and _under(ours, reinitialise):
             carried[name] = left[ours] = "re-initialised, as asked"
         elif ours in own and (classes := _other_class_count(ours, value, own[ours])):
             carried[name] = left[ours] = classes
-        elif reason:
+        elif reason := _no_place(ours, own):
             carried[name] = reason
         elif ours not in own:
             faults.append(f"{name!r} would be {ours!r}, which this model does not have")
         elif value.shape != own[ours].shape:
             faults.append(f"{name!r} has shape {tuple(value.shape)}, but {ours!r} has {tuple(own[ours].shape)}")
         elif ours in state and not torch.equal(state[ours], value):
-            faults.append(f"{name!r} and its twin disagree, both are {ours!r}")
+            faults.append(f"{name!r} and another entry for {ours!r} have different values")
         else:
             state[ours] = value
             renamed[name] = ours
-    found = set(places.values())
-    for ours in own:
-        if ours not in found:
-            why = _may_be_left(ours, found, reinitialise)
-            if why:
-                left[ours] = why
-            else:
-                faults.append(f"{ours!r} gets no value: the checkpoint has no {' or '.join(_sought(ours))}")
+    placed = {ours for ours in places.values() if ours is not None}
+    for ours in [name for name in own if name not in placed]:
+        if reason := _may_be_left(ours, placed, reinitialise):
+            left[ours] = reason
+        else:
+            names = " or ".join(published_names(ours)) or "part like it"
+            faults.append(f"{ours!r} gets no value: the checkpoint has no {names}")
     if faults:
         raise ConversionError(f"The checkpoint does not fit this model, {len(faults)} faults: {'; '.join(faults)}")
     return Conversion(state, renamed, carried, left)
@@ -116,19 +113,13 @@ def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> 
     A carried entry gives way to a value of ours. Raises one ConversionError that lists every name of ours for which
     the published layout has no place.
     """
-    renamed: dict[str, str] = {}
-    homeless = []
-    for ours in state:
-        try:
-            renamed |= dict.fromkeys(published_names(ours), ours)
-        except ConversionError:
-            homeless.append(ours)
-    if homeless:
+    if outside := [ours for ours in state if not published_names(ours)]:
         raise ConversionError(
-            f"The published checkpoint layout has no place for {len(homeless)} parts of this model: "
-            f"{', '.join(homeless)}. It holds the models of configs/model/published.yaml, with a ResNet-50 or "
+            f"The published checkpoint layout has no place for {len(outside)} parts of this model: "
+            f"{', '.join(outside)}. It holds the models of configs/model/published.yaml, with a ResNet-50 or "
             "ResNet-101 and a RoBERTa"
         )
+    renamed = {name: ours for ours in state for name in published_names(ours)}
     values = {name: state[ours] for name, ours in renamed.items()}
     superseded = tuple(name for name in carried if name in values)
     kept = {name: value for name, value in carried.items() if name not in values}
@@ -136,17 +127,6 @@ def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> 
 
 
 # --------------------------------------------------------------------------- rules
-
-
-def _places(published: Iterable[str]) -> tuple[dict[str, str], list[str]]:
-    """Published name -> ours, and a sentence for every name that is outside the layout."""
-    places, faults = {}, []
-    for name in published:
-        try:
-            places[name] = our_name(name)
-        except ConversionError as error:
-            faults.append(str(error))
-    return places, faults
 
 
 def _under(ours: str, parts: Sequence[str]) -> bool:
@@ -159,7 +139,7 @@ def _unknown_parts(own: Mapping[str, Tensor], parts: Sequence[str]) -> list[str]
 
 
 def _other_class_count(ours: str, value: Tensor, own: Tensor) -> str | None:
-    """Why a class head has no place: it scores other classes. None where the class count fits or more differs."""
+    """Why a class head has no place: it scores other classes. None where the count fits or more differs."""
     if not ours.startswith("head.decoder.class_embed.") or value.ndim != own.ndim or value.ndim == 0:
         return None
     if value.shape[0] == own.shape[0] or value.shape[1:] != own.shape[1:]:
@@ -168,7 +148,7 @@ def _other_class_count(ours: str, value: Tensor, own: Tensor) -> str | None:
 
 
 def _no_place(ours: str, own: Mapping[str, Tensor]) -> str | None:
-    """Why an entry is carried along although it has no place; None where it has one, or nobody knows it."""
+    """Why an entry is carried along although it has no place; None where it has one, or is unknown."""
     if ours.endswith(CONSTANTS) and ours not in own:
         return "a constant that the encoder makes itself"
     for form in QUERY_FORMS:
@@ -180,7 +160,7 @@ def _no_place(ours: str, own: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _may_be_left(ours: str, found: set[str], reinitialise: Sequence[str]) -> str | None:
+def _may_be_left(ours: str, placed: set[str], reinitialise: Sequence[str]) -> str | None:
     """Why one of our parameters may stay at its initial value; None where the checkpoint ought to have it."""
     if _under(ours, reinitialise):
         return "re-initialised, as asked"
@@ -188,20 +168,13 @@ def _may_be_left(ours: str, found: set[str], reinitialise: Sequence[str]) -> str
         return "a counter or constant that frozen encoders do not carry"
     if ours.startswith(OURS_ALONE):
         return "ours alone: the published network has no such part"
-    if ours.startswith(AFFINITY) and not _has(found, (AFFINITY,)):
+    if ours.startswith(AFFINITY) and not _has(placed, (AFFINITY,)):
         return "the checkpoint has no affinity"
     for form, other in (QUERY_FORMS, QUERY_FORMS[::-1]):
-        if ours.startswith(form) and not _has(found, form) and _has(found, other):
+        if ours.startswith(form) and not _has(placed, form) and _has(placed, other):
             return "the checkpoint's object queries are of the other form (text-conditioned or DAB)"
     return None
 
 
 def _has(names: Iterable[str], prefixes: tuple[str, ...]) -> bool:
     return any(name.startswith(prefixes) for name in names)
-
-
-def _sought(ours: str) -> tuple[str, ...]:
-    try:
-        return published_names(ours)
-    except ConversionError:
-        return ("part like it",)

@@ -1,13 +1,12 @@
-"""Names of the published checkpoint layout and ours: one to one, but that the box heads have two published names."""
+"""Names of the published checkpoint layout and ours: one to one, except that box heads have two published names."""
 
 from __future__ import annotations
 
-from episodes.errors import ConversionError
-
-# Prefix of the published layout -> ours; the first that fits wins. Names behind it are the same, but for PARTS.
+HEAD, IMAGE, TEXT = "head.", "trunk.image.model.", "trunk.text.model."  # parts of our network
+# Prefix of the published layout -> ours; the first that fits wins. The rest of a name is the same, except for PARTS.
 PREFIXES = {
-    "backbone.0.body.": "trunk.image.model.",
-    "text_encoder.": "trunk.text.model.",
+    "backbone.0.body.": IMAGE,
+    "text_encoder.": TEXT,
     "resizer.fc.": "head.project_text.linear.",
     "resizer.layer_norm.": "head.project_text.norm.",
     "fusion_module.multihead_attn.": "head.fusion.attention.",
@@ -42,37 +41,25 @@ PARTS = {"linear1": "ffn.linear1", "linear2": "ffn.linear2", "Key": "key", "Valu
 _SEPARATE = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 
 
-def our_name(published: str) -> str:
-    """Our name of one published parameter or buffer; ConversionError for a name outside the layout."""
+def our_name(published: str) -> str | None:
+    """Our name of a published parameter or buffer; None for a name outside the layout."""
     for prefix, ours in PREFIXES.items():
         if published.startswith(prefix):
             rest = published.removeprefix(prefix)
-            if not ours.startswith("trunk."):
+            if ours.startswith(HEAD):
                 rest = ".".join(PARTS.get(part, part) for part in rest.split("."))
-            if published in _published_names(ours + rest):
-                return ours + rest
-            break
-    raise ConversionError(f"{published!r} is no name of the published checkpoint layout")
+            return ours + rest if published in published_names(ours + rest) else None
+    return None
 
 
 def published_names(ours: str) -> tuple[str, ...]:
-    """All names that the published layout has for one of ours; ConversionError where it has none."""
-    names = _published_names(ours)
-    if not names:
-        raise ConversionError(f"the published checkpoint layout has no place for {ours!r}")
-    return names
-
-
-def _published_names(ours: str) -> tuple[str, ...]:
-    fitting = [(theirs, prefix) for theirs, prefix in PREFIXES.items() if ours.startswith(prefix)]
-    longest = max((len(prefix) for _, prefix in fitting), default=0)
+    """All names that the published layout has for one of ours; none where it has no place for it."""
     if ours.endswith(_SEPARATE):
         return ()
-    return tuple(
-        theirs + (ours[longest:] if prefix.startswith("trunk.") else _their_parts(ours[longest:]))
-        for theirs, prefix in fitting
-        if len(prefix) == longest
-    )
+    fitting = [(theirs, prefix) for theirs, prefix in PREFIXES.items() if ours.startswith(prefix)]
+    longest = max((len(prefix) for _, prefix in fitting), default=0)
+    rest = _their_parts(ours[longest:]) if ours.startswith(HEAD) else ours[longest:]
+    return tuple(theirs + rest for theirs, prefix in fitting if len(prefix) == longest)
 
 
 def _their_parts(name: str) -> str:

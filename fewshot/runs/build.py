@@ -16,7 +16,15 @@ from episodes.decode import DAMAGE, decode_mask, decode_picture
 from episodes.errors import LayoutError, ReadError
 from episodes.readers import read_benchmark
 from fewshot.config.experiment import ExperimentConfig
-from fewshot.runs.features import FeatureStore, encoder_fingerprint
+from fewshot.runs.checkpoint import read_encoder_weights
+from fewshot.runs.encoders import (
+    StoredEncoders,
+    image_fingerprint,
+    read_encoders,
+    refuse_other_encoders,
+    stores_encoders,
+)
+from fewshot.runs.features import FeatureStore
 from fewshot.runs.initial_weights import read_initial_weights
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import INITIAL_WEIGHTS, torch_randomness
@@ -25,16 +33,34 @@ from models.network import FewShotRVOS
 log = logging.getLogger(__name__)
 
 
-def build_network(config: ExperimentConfig) -> FewShotRVOS:
-    """The network with its initial weights: those that the experiment names, all others by its seed alone."""
+def new_network(config: ExperimentConfig) -> FewShotRVOS:
+    """The network that a training starts with: the initial weights that the experiment names, all others by its seed
+    alone.
+    """
     given = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
-    model = config.model
-    if given is not None and given.encoders is not None:
-        model = model.model_copy(update={"pretrained": False})  # nothing is downloaded to be replaced at once
-    with torch_randomness(config.seed, INITIAL_WEIGHTS):
-        network = FewShotRVOS(model)
+    network = _draw(config, None if given is None else given.encoders)
     if given is not None:
-        given.put_into(network)
+        given.put_into(network, config.model)
+    return network
+
+
+def restored_network(config: ExperimentConfig, checkpoint: Path) -> FewShotRVOS:
+    """The network of a checkpoint RUN/checkpoints/NAME: encoders from RUN or by name. Its head is still to be loaded.
+
+    Raises CheckpointError where an encoder has other weights than those that the checkpoint was trained with.
+    """
+    run_folder = checkpoint.parents[1]
+    stored = read_encoders(run_folder) if stores_encoders(run_folder) else None
+    network = _draw(config, stored)
+    if stored is not None:
+        stored.put_into(network.trunk)
+    refuse_other_encoders(checkpoint, read_encoder_weights(checkpoint), network.trunk, config.model)
+    return network
+
+
+def _draw(config: ExperimentConfig, encoders: StoredEncoders | None) -> FewShotRVOS:
+    with torch_randomness(config.seed, INITIAL_WEIGHTS):
+        network = FewShotRVOS(config.model if encoders is None else encoders.section(config.model))
     network.head.scope(config.learner.scope)  # a wrong name is refused before training, not at the evaluation after it
     return network
 
@@ -65,7 +91,7 @@ def cached_features(
     _refuse_other_sizes(catalog)
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
-    store = FeatureStore(config.machine.cache, encoder_fingerprint(image), *sizes)
+    store = FeatureStore(config.machine.cache, image_fingerprint(image), *sizes)
     frames = list(_all_frames(catalog))
     missing = store.missing(frames)
     if missing:
@@ -85,7 +111,7 @@ def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return cached_features(config, open_catalog(config), build_network(config).to(device), device)
+    return cached_features(config, open_catalog(config), new_network(config).to(device), device)
 
 
 def _refuse_other_sizes(catalog: VideoCatalog) -> None:

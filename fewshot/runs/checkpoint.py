@@ -3,7 +3,7 @@
     RUN/checkpoints/step-00000100/model.safetensors       the trainable head
                                   learner.safetensors     what the learner trains beside the head, if anything
                                   optimizer.safetensors   state tensors of the optimiser
-                                  state.json              step, score, the optimiser's numbers, `extra`, hashes
+                                  state.json              step, score, encoders, the optimiser's numbers, ...
 
 A name may end in `.1`, `.2`: the step was saved again, and the higher number counts. Names that begin with a dot are
 leftovers of an interrupted save or removal; the next save clears them away.
@@ -14,8 +14,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,15 @@ CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
 _MODEL, _LEARNER, _OPTIMIZER = "model.safetensors", "learner.safetensors", "optimizer.safetensors"
 _CHECKPOINT = TensorFolder("a checkpoint", "state.json", "Remove {folder} to resume from an older checkpoint.")
+
+
+@dataclass(frozen=True)
+class EncoderWeights:
+    """A frozen encoder that a head was trained with: kind "image" or "text", name as in the config, SHA-256 (hex)."""
+
+    kind: str
+    name: str
+    sha256: str
 
 
 @dataclass(frozen=True, order=True)
@@ -45,6 +54,7 @@ def save_checkpoint(
     model_state: Mapping[str, Tensor],
     learner_state: Mapping[str, Tensor] | None = None,
     optimizer: torch.optim.Optimizer,
+    encoders: Sequence[EncoderWeights],
     extra: dict[str, Any],
     score: float | None,
     keep: int,
@@ -63,7 +73,9 @@ def save_checkpoint(
     files = {_MODEL: model_state, _OPTIMIZER: tensors}
     if learner_state:
         files[_LEARNER] = learner_state
-    _CHECKPOINT.write(folder, files, {"step": step, "score": score, "optimizer": rest, "extra": extra})
+    recorded = [asdict(encoder) for encoder in encoders]
+    values = {"step": step, "score": score, "encoders": recorded, "optimizer": rest, "extra": extra}
+    _CHECKPOINT.write(folder, files, values)
     _prune(run_folder, keep)
     return folder
 
@@ -106,6 +118,11 @@ def load_checkpoint(
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """The head's tensors in a checkpoint. Raises CheckpointError where they are absent or damaged."""
     return _CHECKPOINT.read(folder, _MODEL)
+
+
+def read_encoder_weights(folder: Path) -> tuple[EncoderWeights, ...]:
+    """The encoders that a checkpoint's head was trained with. Raises CheckpointError."""
+    return tuple(EncoderWeights(**values) for values in read_state(folder)["encoders"])
 
 
 def read_state(folder: Path) -> dict[str, Any]:

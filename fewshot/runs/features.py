@@ -23,19 +23,7 @@ from models.backbone import ImageEncoder
 
 log = logging.getLogger(__name__)
 LEVELS = ("f4", "f8", "f16", "f32")
-FRAMES_AT_ONCE = (
-    16  # frames of one size that pass the encoder together: large enough for two cores, 100 MB of activations
-)
-
-
-def encoder_fingerprint(encoder: ImageEncoder) -> str:
-    """SHA-256 over the encoder's name, normalisation and every tensor."""
-    digest = hashlib.sha256(encoder.name.encode())
-    tensors = {**encoder.state_dict(), "mean": encoder.mean, "std": encoder.std}
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+FRAMES_AT_ONCE = 16  # of one size, passed through the encoder together: 100 MB of activations, enough for two cores
 
 
 class FeatureStore:

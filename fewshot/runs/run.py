@@ -2,12 +2,14 @@
 
     RUN/config.yaml      the resolved experiment
         checkpoints/     of the training                      (fewshot/runs/checkpoint.py)
+        encoders/        that no name leads to                (fewshot/runs/encoders.py)
         metrics.jsonl    losses and validation scores         (fewshot/runs/metrics.py)
         meta.json        every start of the training          (fewshot/runs/starts.py)
         tb/              events for TensorBoard               (fewshot/runs/log.py)
         results/         the last evaluation, as one unit     (fewshot/runs/evaluation_files.py)
 
-A run that was trained elsewhere shows that training: its checkpoints, metrics and starts are links to the other folder.
+A run that was trained elsewhere shows that training: its checkpoints, encoders, metrics and starts are links to the
+other folder.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from fewshot.results.comparable import Difference, retraining_differences, train
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.summary import Summary
 from fewshot.runs.checkpoint import CHECKPOINTS, best, latest
+from fewshot.runs.encoders import ENCODERS
 from fewshot.runs.evaluation_files import EvaluationFiles
 from fewshot.runs.log import RunLog, log_evaluation
 from fewshot.runs.metrics import last_metrics, read_series
@@ -33,7 +36,7 @@ from fewshot.runs.replacement import finish_replacement, replaced_folder
 from fewshot.runs.starts import add_start, read_starts
 
 _CONFIG, _METRICS, _STARTS, _BOARD, _RESULTS = "config.yaml", "metrics.jsonl", "meta.json", "tb", "results"
-_OF_TRAINING = (CHECKPOINTS, _METRICS, _STARTS)
+_OF_TRAINING = (CHECKPOINTS, ENCODERS, _METRICS, _STARTS)
 
 
 class Run:

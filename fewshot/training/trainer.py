@@ -22,8 +22,9 @@ from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.learners import Decoding, Learner, build_learner
-from fewshot.runs.build import build_network, cached_features, open_catalog
+from fewshot.runs.build import cached_features, new_network, open_catalog, restored_network
 from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
+from fewshot.runs.encoders import encoder_weights, store_encoders
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import uninterrupted
 from fewshot.runs.log import RunLog
@@ -81,7 +82,10 @@ class Trainer:
         self.sampler = build_sampler(config, catalog, "train")
         require_visible(catalog, self.sampler.objects())
         validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
-        self.network = build_network(config).to(self.accelerator.device)
+        checkpoint = latest(run_folder)
+        network = new_network(config) if checkpoint is None else restored_network(config, checkpoint)
+        self.encoders = encoder_weights(network.trunk, config.model)
+        self.network = network.to(self.accelerator.device)
         self.learner: Learner = build_learner(config.learner, self.network)
         self.optimizer = build_optimizer(self.learner.trained(), config.train)
         features = self._features(catalog)
@@ -276,6 +280,7 @@ class Trainer:
                 model_state=self.network.head.state_dict(),
                 learner_state=self.learner.own.state_dict(),
                 optimizer=self.optimizer,
+                encoders=self.encoders,
                 extra={"step": done, "experiment": self.config.name, **self.origin.as_extra()},
                 score=score,
                 keep=self.config.machine.keep_checkpoints,
@@ -284,6 +289,8 @@ class Trainer:
     def _resume(self) -> int:
         folder = latest(self.run_folder)
         if folder is None:
+            if self.rank == 0:
+                store_encoders(self.run_folder, self.config, self.network.trunk)
             return 0
         extra = load_checkpoint(folder, model=self.network.head, learner=self.learner.own, optimizer=self.optimizer)
         log.info("resumed %s at step %d", folder, extra["step"])

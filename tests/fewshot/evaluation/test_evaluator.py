@@ -21,7 +21,7 @@ from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.results.metrics import TOLERANCES
 from fewshot.results.summary import SummaryRow
-from fewshot.runs.build import build_network, cached_features, open_catalog
+from fewshot.runs.build import cached_features, new_network, open_catalog
 from fewshot.runs.run import Run
 from fewshot.training.trainer import train
 from tests.tiny_benchmark import write_tiny_benchmark
@@ -87,7 +87,7 @@ def recorded(experiment):
 
 def watched(config):
     catalog = open_catalog(config)
-    network = build_network(config)
+    network = new_network(config)
     features = cached_features(config, catalog, network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
     recorder = Recorder()

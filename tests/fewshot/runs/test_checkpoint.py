@@ -52,6 +52,7 @@ def save(run, step, model=None, *, score=None, keep=2, extra=None):
         step,
         model_state=model.state_dict(),
         optimizer=optimizer_of(model),
+        encoders=(),
         extra=extra or {},
         score=score,
         keep=keep,
@@ -74,7 +75,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(tmp_path):
     train(first, first_optimizer, first_schedule, 0, 5)
     extra = {"schedule": first_schedule.state_dict(), "note": [1, None, 0.1]}
     folder = save_checkpoint(
-        tmp_path, 5, model_state=first.state_dict(), optimizer=first_optimizer, extra=extra, score=0.1 + 0.2, keep=2
+        tmp_path,
+        5,
+        model_state=first.state_dict(),
+        optimizer=first_optimizer,
+        encoders=(),
+        extra=extra,
+        score=0.1 + 0.2,
+        keep=2,
     )
 
     second = network(seed=1)
@@ -184,7 +192,9 @@ def test_a_damaged_checkpoint_is_refused_by_file(tmp_path, name, harm):
     optimizer = optimizer_of(model)
     train(model, optimizer, schedule_of(optimizer), 0, 1)
     path = (
-        save_checkpoint(tmp_path, 1, model_state=model.state_dict(), optimizer=optimizer, extra={}, score=None, keep=1)
+        save_checkpoint(
+            tmp_path, 1, model_state=model.state_dict(), optimizer=optimizer, encoders=(), extra={}, score=None, keep=1
+        )
         / name
     )
     content = path.read_bytes()
@@ -251,8 +261,8 @@ def save_forever(run, step):
         with torch.no_grad():
             parameter.fill_(step)
         optimizer.state[parameter] = {"step": torch.tensor(float(step)), "exp_avg": torch.full_like(parameter, step)}
-        save_checkpoint(run, step, model_state={"weight": parameter}, optimizer=optimizer, extra={"step": step},
-                        score=float(step % 3), keep=2)
+        save_checkpoint(run, step, model_state={"weight": parameter}, optimizer=optimizer, encoders=(),
+                        extra={"step": step}, score=float(step % 3), keep=2)
         print("saved", step, flush=True)
 
 torch.set_num_threads(1)
@@ -273,7 +283,14 @@ def test_kill_9_at_any_moment_of_a_save_leaves_a_run_that_resumes(tmp_path):
     model.weight = nn.Parameter(torch.zeros(1_500_000))
     optimizer = torch.optim.AdamW(model.parameters())
     save_checkpoint(
-        tmp_path, 0, model_state=model.state_dict(), optimizer=optimizer, extra={"step": 0}, score=None, keep=2
+        tmp_path,
+        0,
+        model_state=model.state_dict(),
+        optimizer=optimizer,
+        encoders=(),
+        extra={"step": 0},
+        score=None,
+        keep=2,
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}

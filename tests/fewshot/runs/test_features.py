@@ -15,7 +15,8 @@ from torch import Tensor
 from episodes.decode import read_frame
 from episodes.errors import WeightsError
 from episodes.types import Pyramid
-from fewshot.runs.features import LEVELS, FeatureStore, encoder_fingerprint
+from fewshot.runs.encoders import image_fingerprint
+from fewshot.runs.features import LEVELS, FeatureStore
 from models.backbone import ImageEncoder
 from tests.random_clips import shared_trunk
 
@@ -130,15 +131,15 @@ def test_another_size_or_encoder_has_a_folder_of_its_own(tmp_path: Path) -> None
 def test_the_fingerprint_follows_weights_normalisation_and_name() -> None:
     first, second = (ImageEncoder("resnet18", pretrained=False) for _ in range(2))
     second.load_state_dict(first.state_dict())
-    same = encoder_fingerprint(first)
-    assert encoder_fingerprint(second) == same
+    same = image_fingerprint(first)
+    assert image_fingerprint(second) == same
 
     second.mean = second.mean + 1
-    assert encoder_fingerprint(second) != same
+    assert image_fingerprint(second) != same
     second.mean = first.mean
     with torch.no_grad():
         next(second.parameters()).view(-1)[0] += 1e-3
-    assert encoder_fingerprint(second) != same
+    assert image_fingerprint(second) != same
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 1e30])
