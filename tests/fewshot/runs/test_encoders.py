@@ -12,10 +12,10 @@ from episodes.errors import CheckpointError
 from episodes.files import file_digest
 from fewshot import cli
 from fewshot.config.experiment import load_config
-from fewshot.results.records import read_records
 from fewshot.runs.build import new_network, restored_network
 from fewshot.runs.checkpoint import latest, read_encoder_weights
 from fewshot.runs.encoders import encoder_weights, read_encoders, write_encoders
+from fewshot.runs.run import Run
 from models import backbone
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 from tests.converted_weights import write_converted, write_converted_experiment, write_tokenizer
@@ -34,7 +34,7 @@ def call(*arguments):
 
 def records(run):
     """All scores, without the seconds that they took."""
-    return [replace(record, seconds=0.0) for record in read_records(run / "results/records.csv")]
+    return [replace(record, seconds=0.0) for record in Run(run).evaluated().records]
 
 
 def encoders_of(network):
