@@ -29,7 +29,7 @@ from models.config import ModelConfig
 
 if TYPE_CHECKING:  # a run's folder is read without timm and transformers
     from models.backbone import ImageEncoder
-    from models.network import Trunk
+    from models.trunk import Trunk
 
 ENCODERS = "encoders"
 _IMAGE, _TEXT, _CARRIED = "image_encoder.safetensors", "text_encoder.safetensors", "carried.safetensors"
