@@ -7,10 +7,8 @@ paragraph on stderr); 130 interrupted. Handlers import what they need, so that `
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -21,13 +19,13 @@ from episodes.errors import ConfigError, UserError
 from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
-    from episodes.glyphs.config import GlyphsConfig
     from fewshot.config.data import DataConfig
     from fewshot.config.experiment import ExperimentConfig
+    from fewshot.results.evaluated import EvaluatedRun
 
 _DISK_ERRORS = {
-    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it goes on from what is saved.",
-    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it goes on.",
+    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it resumes.",
+    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it resumes.",
     errno.EFBIG: "A file would grow over the allowed size. Raise the limit (ulimit -f) and try again.",
     errno.EACCES: "Permission denied. Change the permissions, or name another folder.",
     errno.EROFS: "The file system is read-only. Name another folder.",
@@ -66,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{place}: {_DISK_ERRORS[error.errno]}")
     except KeyboardInterrupt:
         print(
-            "Interrupted. Given again, a training goes on from what is saved; an evaluation begins anew.",
+            "Interrupted. Given again, a training resumes from what is saved; an evaluation starts over.",
             file=sys.stderr,
         )
         return 130
@@ -77,48 +75,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    from fewshot.evaluation.tasks import open_evaluation_set
-    from fewshot.runs.build import open_catalog
-    from fewshot.runs.origin import run_origin, training_origin
-    from fewshot.runs.run import Run
+    from fewshot.api import run
 
-    with Run.start(config, folder):
-        _write_data_if_absent(config.data)
-        # An impossible evaluation is rejected before the training, not after it.
-        open_evaluation_set(config, training_origin(config, open_catalog(config), run_origin(folder)))
-        _train_in(config, folder, options.allow_changed_data)
-    _evaluate_in(config, folder, options.allow_changed_data, again=options.allow_changed_data)
+    _print_results(folder, run(config, folder, allow_changed_data=options.allow_changed_data))
     return 0
 
 
 def _train(options: argparse.Namespace) -> int:
     config, folder = _training_inputs(options)
-    from fewshot.runs.run import Run
+    from fewshot.api import train
 
-    with Run.start(config, folder):
-        _write_data_if_absent(config.data)
-        checkpoint = _train_in(config, folder, options.allow_changed_data)
-    print(f"Checkpoint: {checkpoint}\nNext: {PROGRAM} evaluate {folder}")
+    run = train(config, folder, allow_changed_data=options.allow_changed_data)
+    print(f"Checkpoint: {run.latest()}\nNext: {PROGRAM} evaluate {folder}")
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fewshot.runs.run import Run
-
-    trained, run = Run(options.run), Run(options.out or options.run)
-    config = trained.evaluation_config(options.overrides)
-    from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
-    from fewshot.runs.origin import read_origin
-
     _start_logging()
-    origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
-    _write_data_if_absent(config.data)
-    # An impossible evaluation is refused here, before a folder is made.
-    evaluation_set = open_evaluation_set(config, origin, allow_changed_data=options.allow_changed_data)
-    warn_if_unpaired(evaluation_set, trained.results.tasks)
-    if run.folder.resolve() != trained.folder.resolve():
-        run.show(config, trained)
-    _evaluate_in(config, run.folder, options.allow_changed_data, again=True)
+    from fewshot.api import evaluate
+
+    how = {"out": options.out, "allow_changed_data": options.allow_changed_data}
+    _print_results(options.out or options.run, evaluate(options.run, options.overrides, **how))
     return 0
 
 
@@ -195,7 +172,9 @@ def _data_glyphs(options: argparse.Namespace) -> int:
         document = merge(document, parse_override(text))
     config = check_section(GlyphsConfig, document, "The generator's config")
     _start_logging()
-    _write_glyphs(options.out, config, options.workers)
+    from fewshot.runs.embedded import write_benchmark
+
+    write_benchmark(options.out, config, options.workers)
     print(f"Mini-Ref-Glyphs lies in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
 
@@ -275,21 +254,11 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
     return config, folder
 
 
-def _train_in(config: ExperimentConfig, folder: Path, allow_changed_data: bool) -> Path:
-    from fewshot.training.trainer import train
-
-    return train(config, folder, allow_changed_data=allow_changed_data)
-
-
-def _evaluate_in(config: ExperimentConfig, folder: Path, allow_changed_data: bool, *, again: bool) -> None:
-    """Evaluate, if `again` or if the run's results are not of this config and checkpoint; print the results."""
-    from fewshot.evaluation.evaluate import evaluate_run
+def _print_results(folder: Path, evaluated: EvaluatedRun) -> None:
     from fewshot.results.tables import results_table
     from fewshot.runs.run import Run
 
     run = Run(folder)
-    known = not again and run.is_evaluated(config, run.required_checkpoint(config.evaluate.checkpoint))
-    evaluated = run.evaluated() if known else evaluate_run(folder, config, allow_changed_data=allow_changed_data)
     print(results_table(evaluated.summary))
     for path, meaning in run.listed():
         print(f"{path!s:40} {meaning}")
@@ -297,24 +266,9 @@ def _evaluate_in(config: ExperimentConfig, folder: Path, allow_changed_data: boo
 
 
 def _write_data_if_absent(data: DataConfig) -> None:
-    """The embedded benchmark writes itself; any other data must be there (the reader says what it misses)."""
-    if data.glyphs is not None:
-        _write_glyphs(data.root, data.glyphs, os.cpu_count() or 1)
+    from fewshot.runs.embedded import write_data_if_absent
 
-
-def _write_glyphs(root: Path, config: GlyphsConfig, workers: int) -> None:
-    from episodes.glyphs import write_glyphs
-    from fewshot.runs.progress import Progress
-
-    with contextlib.ExitStack() as stack:
-        shown: list[Progress] = []
-
-        def progress(done: int, total: int) -> None:
-            if not shown:
-                shown.append(stack.enter_context(Progress("write the benchmark", total, unit="video")))
-            shown[0].update(done)
-
-        write_glyphs(root, config=config, workers=workers, progress=progress)
+    write_data_if_absent(data)
 
 
 def _start_logging() -> None:

@@ -159,7 +159,7 @@ def test_config_prints_an_experiment_that_resolves_to_itself(experiment, capsys)
 def test_overrides_may_stand_behind_options(experiment, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "fewshot.training.trainer.train", lambda config, folder: seen.append((config.seed, folder)) or folder
+        "fewshot.training.trainer.train", lambda config, folder, **_: seen.append((config.seed, folder)) or folder
     )
     assert call("train", experiment, "--out", "there", "seed=4") == 0
     assert call("train", experiment, "seed=5") == 0
@@ -167,7 +167,7 @@ def test_overrides_may_stand_behind_options(experiment, monkeypatch):
 
 
 def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(experiment, monkeypatch):
-    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder: folder)
+    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder, **_: folder)
     assert call("train", experiment, "seed=4") == 0
     assert call("train", "runs/small/config.yaml") == 0
     assert load_config("runs/small/config.yaml") == load_config(experiment, ["seed=4"])
@@ -224,7 +224,7 @@ def test_what_a_user_can_mend_is_one_paragraph_with_exit_code_2_and_leaves_nothi
     ],
 )
 def test_an_error_in_training_becomes_its_exit_code(experiment, monkeypatch, capsys, error, code, words):
-    def fail(config, folder):
+    def fail(config, folder, **_):
         raise error
 
     monkeypatch.setattr("fewshot.training.trainer.train", fail)
@@ -235,7 +235,7 @@ def test_an_error_in_training_becomes_its_exit_code(experiment, monkeypatch, cap
 
 
 def test_a_mistake_of_ours_is_not_hidden(experiment, monkeypatch):
-    def fail(config, folder):
+    def fail(config, folder, **_):
         raise ZeroDivisionError
 
     monkeypatch.setattr("fewshot.training.trainer.train", fail)
@@ -285,7 +285,7 @@ def test_data_check_ends_with_1_when_something_would_stop_training(tmp_path, mon
 
 
 def test_a_run_folder_is_taken_up_by_the_same_training_only(experiment, monkeypatch, capsys):
-    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder: folder)
+    monkeypatch.setattr("fewshot.training.trainer.train", lambda config, folder, **_: folder)
     assert call("train", experiment) == 0
     assert call("train", experiment, "train.steps=7") == 0  # nothing is trained yet that would contradict other values
     assert call("train", experiment) == 0

@@ -1,0 +1,59 @@
+"""The project as functions: what the commands `run`, `train` and `evaluate` do, without a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fewshot.config.experiment import ExperimentConfig
+from fewshot.evaluation.evaluate import evaluate_run
+from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
+from fewshot.results.evaluated import EvaluatedRun
+from fewshot.runs.build import open_catalog
+from fewshot.runs.embedded import write_data_if_absent
+from fewshot.runs.origin import read_origin, run_origin, training_origin
+from fewshot.runs.run import Run
+from fewshot.training import trainer
+
+
+def train(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = False) -> Run:
+    """Meta-train on the base classes, from where an earlier start of the same training in `folder` stopped.
+
+    allow_changed_data: resume although the benchmark's files have changed. Raises UserError for bad input.
+    """
+    with Run.start(config, folder) as run:
+        write_data_if_absent(config.data)
+        trainer.train(config, folder, allow_changed_data=allow_changed_data)
+    return run
+
+
+def run(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = False) -> EvaluatedRun:
+    """`train`, then `evaluate`; an evaluation of exactly this config and checkpoint is read, not repeated."""
+    with Run.start(config, folder) as started:
+        write_data_if_absent(config.data)
+        # An impossible evaluation is rejected before the training, not after it.
+        open_evaluation_set(config, training_origin(config, open_catalog(config), run_origin(folder)))
+        trainer.train(config, folder, allow_changed_data=allow_changed_data)
+    checkpoint = started.required_checkpoint(config.evaluate.checkpoint)
+    if not allow_changed_data and started.is_evaluated(config, checkpoint):
+        return started.evaluated()
+    return evaluate_run(folder, config, allow_changed_data=allow_changed_data)
+
+
+def evaluate(
+    folder: Path, overrides: Sequence[str] = (), *, out: Path | None = None, allow_changed_data: bool = False
+) -> EvaluatedRun:
+    """Evaluate a trained run on the novel classes, with `key=value` overrides of its config.
+
+    The results replace those of the run, or go into the folder `out`. Raises UserError where the run is not trained, or
+    the overrides change what only a training reads or ask for classes that the weights have seen.
+    """
+    trained, shown = Run(folder), Run(out or folder)
+    config = trained.evaluation_config(overrides)
+    origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
+    write_data_if_absent(config.data)
+    # An impossible evaluation is rejected here, before a folder is made.
+    warn_if_unpaired(open_evaluation_set(config, origin, allow_changed_data=allow_changed_data), trained.results.tasks)
+    if shown.folder.resolve() != trained.folder.resolve():
+        shown.show(config, trained)
+    return evaluate_run(shown.folder, config, allow_changed_data=allow_changed_data)
