@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.deformable import DeformableAttention, Sizes, flatten_levels, valid_ratios
-from models.heads import MLP, FeedForward
+from models.layers import MLP, FeedForward
 from models.positions import sine_encode
 
 CLASS_PRIOR = 0.01  # initial probability of the class, so that the focal loss starts calm

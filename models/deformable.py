@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.heads import FeedForward
+from models.layers import FeedForward
 from models.second_order import sample
 
 Sizes = list[tuple[int, int]]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.heads import MLP, FeedForward
+from models.layers import MLP, FeedForward
 from models.positions import sine_1d, sine_2d
 
 COARSEST = 32  # stride on which every self-attention of the pyramid works

@@ -15,9 +15,10 @@ from typing import Any
 
 from torch import Tensor
 
-from episodes.errors import ConversionError
+from episodes.errors import CheckpointError, ConversionError
 from episodes.files import file_digest
-from fewshot.config.experiment import plain
+from fewshot.config.document import Document, load_document, merge
+from fewshot.config.experiment import ExperimentConfig, check_section, plain
 from fewshot.config.yaml_text import dump
 from fewshot.published.file import read_published
 from fewshot.published.layout import Conversion, from_published
@@ -64,6 +65,17 @@ def convert(source: Path, out: Path, model: ModelConfig | None = None, reinitial
 
     write_converted(out, _part(conversion, HEAD), _record(source, published, conversion), write_the_rest)
     return conversion
+
+
+def converted_config(folder: Path) -> ExperimentConfig:
+    """An experiment that starts from a folder which `convert` wrote, everything else as by default. CheckpointError for
+    any other folder."""
+    path = folder / MODEL
+    if not path.is_file():
+        raise CheckpointError(f"no weights in {folder}: it is neither a run folder nor one that `convert` wrote")
+    document = load_document(path)
+    values = {"name": "converted", "data": {"root": "."}, "initial_weights": str(folder)}
+    return check_section(ExperimentConfig, merge(document, Document(values)), str(path))
 
 
 def table(conversion: Conversion) -> str:
