@@ -14,6 +14,7 @@ import torch
 
 import fewshot
 from episodes.errors import UserError
+from tests.converted_weights import write_converted
 from tests.paths import ROOT
 from tests.tiny_runs import assert_same_bits
 
@@ -74,6 +75,11 @@ def test_support_clips_may_differ_in_size(run: fewshot.Run) -> None:
     model = fewshot.Segmenter.open(run.folder)
     adapted = model.adapt([annotated(0), annotated(1, size=(64, 128))])
     assert adapted.segment(clip(), "the disc").shape == (3, *SIZE)
+
+
+def test_a_folder_of_converted_weights_is_opened_too(tmp_path: Path) -> None:
+    model = fewshot.Segmenter.open(write_converted(tmp_path))
+    assert model.adapt([annotated(0)]).segment(clip(), "the red disc").shape == (3, *SIZE)
 
 
 def test_adapting_leaves_the_model_as_it_is(run: fewshot.Run) -> None:
