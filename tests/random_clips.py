@@ -14,29 +14,18 @@ import torch
 from episodes.dataset import join_clips, join_truths
 from episodes.padding import pad, padded_size, valid_area
 from episodes.types import ClipRef, Clips, Episode, EpisodeSpec, Support, Truth
-from models.config import AffinityConfig, MaskConfig, ModelConfig
+from models.config import ModelConfig
 from models.network import FewShotRVOS
 from models.trunk import Trunk
+from tests.tiny_runs import TINY_MODEL
 
 SENTENCES = ("a red disc on the left", "the blue ring", "a square", "the yellow cross that moves slowly to the right")
 
 
 def small_config(**changes: Any) -> ModelConfig:
-    """A model that runs in milliseconds; `affinity` and `mask` may be dicts that change those sections alone."""
-    affinity = AffinityConfig(prior_dim=8, prior_hidden=16, **changes.pop("affinity", {}))
-    mask = MaskConfig(**{"fine_width": 16, "mask_dim": 16, "vl_strides": (16, 32), **changes.pop("mask", {})})
-    small: dict[str, Any] = {
-        "hidden": 64,
-        "heads": 4,
-        "ffn": 32,
-        "dropout": 0.0,
-        "levels": (16, 32, 64),
-        "points": 2,
-        "encoder_layers": 1,
-        "decoder_layers": 1,
-        "queries": 2,
-    }
-    return ModelConfig(affinity=affinity, mask=mask, **{**small, **changes})
+    """`TINY_MODEL` with changes; `affinity` and `mask` may be dicts that change those sections alone."""
+    sections = {name: {**TINY_MODEL[name], **changes.pop(name, {})} for name in ("affinity", "mask")}
+    return ModelConfig(**{**TINY_MODEL, **sections, **changes})
 
 
 @cache

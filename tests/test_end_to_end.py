@@ -224,6 +224,7 @@ def test_a_training_killed_at_any_moment_ends_with_the_weights_of_one_that_was_n
     assert done.returncode == 0, f"seed {seed}: {done.stderr[-3000:]}"
     tries = [line.split() for line in done.stdout.splitlines() if line[:1].isdigit()]
     assert len(tries) == KILLS
+    assert "killed" in {words[1] for words in tries}, "every training had ended before it was killed: nothing was tried"
     for number, _ in enumerate(tries):
         run = tmp_path / f"killed-{number}"
         assert metrics(run) == metrics(tmp_path / "undisturbed"), f"seed {seed}, try {number}"

@@ -1,4 +1,8 @@
-"""Every command that the README prints runs: as printed where it is quick, with smaller values where it is long."""
+"""Every command that the README prints runs: as printed where it is quick, with smaller values where it is long.
+
+Of those in docs/, which need data or weights from elsewhere, and of the README's longer ablations, it is checked that
+the program takes them and that their experiments can be read.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from fewshot.ablation.cells import load_ablation
+from fewshot.arguments import build_parser
 from fewshot.cli import main
+from fewshot.config.experiment import load_config
 from tests.paths import ROOT
 from tests.published_weights import published_weights
 from tests.written_runs import write_run
@@ -30,11 +37,17 @@ SMALL = [
 ]
 
 
-def printed_commands() -> list[str]:
+def printed_commands(text: str = README) -> list[str]:
     """Those in the text and those in blocks, where N stands for a group."""
-    in_text = re.findall(r"`(python run\.py [^`]+)`", README)
-    in_blocks = re.findall(r"^    (python run\.py .+)$", README, re.MULTILINE)
+    in_text = re.findall(r"`(python run\.py [^`]+)`", text)
+    in_blocks = re.findall(r"^    (python run\.py .+)$", text, re.MULTILINE)
     return in_text + [re.sub(r"\bN\b", "2", command) for command in in_blocks]
+
+
+def commands_that_are_only_read() -> list[str]:
+    """The ablations that the README names beside their results, and the commands of docs/."""
+    docs = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
+    return re.findall(r"`(run\.py [^`]+)`", README) + [command for text in docs for command in printed_commands(text)]
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +90,15 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     if arguments[0] == "groups":
         for folder in arguments[1:5]:
             shutil.rmtree(project / folder)  # another row may train a run of this name
+
+
+@pytest.mark.parametrize("command", commands_that_are_only_read())
+def test_a_command_that_takes_long_or_needs_other_data_is_one_that_can_start(command: str) -> None:
+    options = build_parser().parse_args(shlex.split(command.removeprefix("python "))[1:])
+    if options.command == "ablate":
+        assert load_ablation(ROOT / options.ablation, options.overrides).cells
+    elif getattr(options, "experiment", None):
+        assert load_config(ROOT / options.experiment, options.overrides)
 
 
 def test_every_file_that_the_readme_names_exists() -> None:

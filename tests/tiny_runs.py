@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -16,17 +17,20 @@ from fewshot.runs.build import open_catalog
 from fewshot.runs.checkpoint import latest
 from fewshot.runs.origin import training_origin
 
-# One value or more in each group of the GroupNorm at stride 64, where a picture of 64 pixels is one token.
-TINY_MODEL = {
+# A model that runs in milliseconds. `hidden`: one value or more in each group of the GroupNorm at stride 64, where a
+# picture of 64 pixels is one token.
+TINY_MODEL: dict[str, Any] = {
     "hidden": 64,
+    "heads": 4,
     "ffn": 32,
-    "levels": [16, 32, 64],
+    "levels": (16, 32, 64),
+    "points": 2,
     "encoder_layers": 1,
     "decoder_layers": 1,
     "queries": 2,
     "dropout": 0.0,
-    "affinity": {"prior_dim": 8, "prior_hidden": 8},
-    "mask": {"fine_width": 8, "mask_dim": 8, "vl_strides": [16, 32]},
+    "affinity": {"prior_dim": 8, "prior_hidden": 16},
+    "mask": {"fine_width": 16, "mask_dim": 16, "vl_strides": (16, 32)},
 }
 TINY_TRAIN = {
     "steps": 4,
