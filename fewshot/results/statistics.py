@@ -38,18 +38,10 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Mean of the first minus mean of the second, in points, on the items that both answered."""
+class Difference(Estimate):
+    """Mean of the first minus mean of the second, in points, on the `items` that both answered."""
 
     items: int
-    J: float
-    F: float
-    JF_low: float
-    JF_high: float
-
-    @property
-    def JF(self) -> float:  # noqa: N802, the measure's name
-        return (self.J + self.F) / 2.0
 
 
 @dataclass(frozen=True)
