@@ -37,4 +37,4 @@ class ConversionError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot go on, for example because a loss is not finite."""
+    """Training cannot continue, for example because a loss is not finite."""

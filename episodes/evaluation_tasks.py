@@ -130,7 +130,7 @@ def wrong_class_support(
 def wrong_object_expression(catalog: VideoCatalog, query: ClipRef, category: str) -> Expression | None:
     """A sentence that refers to another object of the query's video: one of the same class if there is one.
 
-    Sentences that are also said of the query's own object are passed over. None if nothing is left.
+    Sentences that also describe the query's own object are skipped. None if nothing is left.
     """
     video = catalog.videos[query.video]
     own = {item.text for item in video.expressions if item.object_id == query.object_id}

@@ -1,6 +1,6 @@
 """Padding: pictures of one batch are padded, right and bottom, to one size in multiples of the trunk's coarsest stride.
 
-Padding changes no result: whatever is padded beside a larger picture is cut back before a network reads it.
+Padding changes no result: what was padded to the size of a larger picture is cut off again before a network reads it.
 N clips, H W picture size.
 """
 

@@ -61,7 +61,7 @@ def parse_task_file(content: bytes | str, path: Path) -> TaskFile:
     if hashed != found.manifest:
         raise SamplingError(
             f"{path}: its manifest is {found.manifest}, but its tasks hash to {hashed}: they were changed after the "
-            "file was written. Restore the file, or draw the tasks anew without it"
+            "file was written. Restore the file, or draw new tasks without it"
         )
     return found
 

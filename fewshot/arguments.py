@@ -220,4 +220,4 @@ def _positive(text: str) -> int:
     return number
 
 
-_positive.__name__ = "int"  # as argparse calls the type of what is no number
+_positive.__name__ = "int"  # argparse names the type by it in errors

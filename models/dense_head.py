@@ -39,8 +39,8 @@ class PriorGate(nn.Module):
         """feature (B, T, C, h, w), priors (B, T, h16, w16) log-odds each -> (B, T, C, h, w)."""
         b = feature.shape[0]
         flat = rearrange(feature, "b t c h w -> (b t) c h w")
-        said = evidence(priors, (flat.shape[-2], flat.shape[-1]))
-        mixed = self.mix(torch.cat([flat * said[:, :1], said], dim=1))
+        channels = evidence(priors, (flat.shape[-2], flat.shape[-1]))
+        mixed = self.mix(torch.cat([flat * channels[:, :1], channels], dim=1))
         return rearrange(flat + mixed, "(b t) c h w -> b t c h w", b=b)
 
 

@@ -20,7 +20,7 @@ class TextEncoder(nn.Module):
 
     It stays in eval mode, also in training, unless `dropout` is true.
 
-    All sentences of a call are encoded together, whatever was encoded before: the last bits of an encoding depend on
+    All sentences of a call are encoded together, regardless of what was encoded before: the last bits of an encoding depend on
     its batch, and a resumed run must see the bits of an uninterrupted one.
     """
 

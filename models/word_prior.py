@@ -1,4 +1,4 @@
-"""The supervised word prior: which pixels look as the words say, whatever their class (ours).
+"""The supervised word prior: which pixels look as the words describe them, regardless of class (ours).
 
 The counterpart of the affinity prior: that one knows the class and no words, this one the words and no class. Its own
 loss asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of
@@ -49,8 +49,8 @@ class WordPrior(nn.Module):
         pixels = self.embed_pixels(self.seen(torch.cat(seen, dim=1))) + whereabouts
         pixels = F.normalize(pixels.float(), dim=1)
         pixels = rearrange(pixels, "(b t) d h w -> b (t h w) d", b=b)
-        meant = F.normalize(self.embed_words(words).float(), dim=-1)
-        similarity = SHARPNESS * pixels @ meant.transpose(1, 2)
+        described = F.normalize(self.embed_words(words).float(), dim=-1)
+        similarity = SHARPNESS * pixels @ described.transpose(1, 2)
         similarity = similarity.masked_fill(~word_valid[:, None], float("-inf"))
         average = torch.logsumexp(similarity, dim=-1) - word_valid.sum(-1, keepdim=True).log()
         return rearrange(self.scale * average + self.bias, "b (t h w) -> b t h w", t=t, h=h)

@@ -28,7 +28,7 @@ class GlyphsConfig(Section):
     position: float = Field(0.20, ge=0, description="weight of videos whose sentences name a place in the picture")
     motion: float = Field(0.10, ge=0, description="weight of videos whose sentences name a direction of motion")
     name_only: float = Field(
-        0.12, ge=0, le=1, description="share of videos with one object of each class, told by its name alone"
+        0.12, ge=0, le=1, description="share of videos with one object of each class, identified by its name alone"
     )
     leaving: float = Field(0.08, ge=0, le=0.5, description="chance that an object is out of view for some frames")
 

@@ -109,14 +109,14 @@ def _exit(
     outward = [-1 if middle < 0.5 else 1 for middle in cell]
     axis = draws.below(2)
     backwards = draws.chance(0.4)
-    gone = 1 + draws.below(max(1, frames // 2 - 2))  # frames surely without the object; the next may be, too
+    absent = 1 + draws.below(max(1, frames // 2 - 2))  # frames surely without the object; the next may be, too
     if mover.attribute == "motion":
         direction = _STEPS[mover.value]
         axis = 0 if direction[0] else 1
         backwards = direction[axis] != outward[axis]  # an object that moves inwards comes in
     reach = 0.75 * mover.size * max(1.0, 2 * mover.outline.half_width, 2 * mover.outline.half_height) + 0.03
     outside = -reach if outward[axis] < 0 else 1 + reach
-    seen = frames - gone
+    seen = frames - absent
     centres = []
     for frame in range(frames):
         centre = list(start)

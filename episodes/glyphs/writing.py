@@ -81,7 +81,7 @@ def _already_there(out: Path, config: GlyphsConfig) -> bool:
     try:
         found = json.loads(mark.read_text("utf-8"))
     except ValueError as error:
-        raise GlyphsError(f"{mark} is not readable as JSON ({error}): remove {out} and write it anew") from error
+        raise GlyphsError(f"{mark} is not readable as JSON ({error}): remove {out} and write it again") from error
     wanted = {"version": VERSION, "config": config.model_dump()}
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
         raise GlyphsError(

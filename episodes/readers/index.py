@@ -136,7 +136,7 @@ class _Index:
         if not isinstance(category, str) or not category:
             raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {shown(category)}")
         if not (key.isascii() and key.isdecimal() and 0 < int(key) < 256):
-            self.warn("object id is no palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
+            self.warn("object id is not a palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
             return None
         if listed is None:
             self.warn("object without a frame list", self.meta_file, f"{where} is taken to be visible in every frame")
@@ -159,7 +159,9 @@ class _Index:
             text, owner = entry.get("exp"), str(entry.get("obj_id"))
             where = f"expression {key!r} of video {video!r}"
             if not (key.isascii() and key.isdecimal()):
-                self.warn("expression id is no number", self.expression_file, f"{where} is kept; ids are whole numbers")
+                self.warn(
+                    "expression id is not a number", self.expression_file, f"{where} is kept; ids are whole numbers"
+                )
             if not isinstance(text, str) or not text.strip():
                 detail = f"{where}: found {shown(text)}; it is left out"
                 self.warn("expression without words", self.expression_file, detail)

@@ -93,7 +93,7 @@ def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:
     """Results on other support clips or queries than those of the file `known` are not to be compared with its own."""
     try:
         tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
-    except SamplingError:  # absent, or damaged and about to be written anew
+    except SamplingError:  # absent, or damaged and about to be overwritten
         return
     if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
         log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)

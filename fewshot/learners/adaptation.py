@@ -1,4 +1,4 @@
-"""Gradient steps on the support set at test time: how long they go on, and which weights answer.
+"""Gradient steps on the support set at test time: how many there are, and which weights answer.
 
 A descent is an endless iterator over the weights after 0, 1, 2, ... steps, by their names in the head; learners differ
 in how they take a step. Dropout stays off: a support set is small, and adaptation is to be repeatable.

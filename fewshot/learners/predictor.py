@@ -31,7 +31,7 @@ class Decoding:
     """How a clip longer than `chunk_frames` is decoded: frames pass the network in chunks of that length.
 
     A query index means the same trajectory in all chunks, so `linked` follows the one with the best mean score over the
-    whole clip. Published: chosen anew in every chunk (`chunk`).
+    whole clip. Published: chosen again in every chunk (`chunk`).
     """
 
     chunk_frames: int = 10

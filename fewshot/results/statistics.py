@@ -1,6 +1,6 @@
 """Scores of many records, and how sure they are: two poolings and a bootstrap over classes and videos.
 
-Clips of one video share frames, and videos of one class share a support set, so frames are no independent draws. The
+Clips of one video share frames, and videos of one class share a support set, so frames are not independent draws. The
 bootstrap therefore draws classes, then videos within each drawn class, and keeps all records of a video together
 (its sentences, objects and seeds). C classes, V videos of the largest class, R resamples.
 """

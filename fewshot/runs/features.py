@@ -83,6 +83,6 @@ class FeatureStore:
                     f"{encoder.name} gives features of {path} that float16 cannot hold; turn the feature cache off "
                     "with machine.cache=null"
                 )
-            # Not safetensors' own file writer: a full disk is no OSError there.
+            # Not safetensors' own file writer: a full disk does not raise an OSError there.
             write_whole(self._file(path), save(tensors))
         return len(batch)

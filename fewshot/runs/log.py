@@ -20,7 +20,7 @@ _EVALUATION = "evaluation"
 
 
 class RunLog:
-    """Metrics of a training that starts, or goes on, after `step` finished steps. Use as a context manager.
+    """Metrics of a training that starts, or resumes, after `step` finished steps. Use as a context manager.
 
     What an interrupted training wrote about later steps is cut off, so that a resumed one leaves the same metrics as
     one that never stopped. With `main` False (the other processes of one training) nothing is written.

@@ -129,7 +129,7 @@ def state_differences(
 
 
 def _detached(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies that share no memory, which safetensors rejects."""
+    """Copies that share no memory, which safetensors would reject."""
     plain = torch.contiguous_format
     return {name: tensor.detach().cpu().clone(memory_format=plain) for name, tensor in tensors.items()}
 

@@ -43,7 +43,7 @@ def train(config: ExperimentConfig, run_folder: Path, *, allow_changed_data: boo
 
     A checkpoint of other data than the benchmark holds now is a CheckpointError unless `allow_changed_data`.
 
-    Ctrl-C finishes the step and saves a checkpoint of it before it goes on to the caller. Raises UserError subclasses
+    Ctrl-C finishes the step and saves a checkpoint of it before it is raised to the caller. Raises UserError subclasses
     for bad input and `TrainingError` if a loss or gradient is not finite.
     """
     return Trainer(config, run_folder, allow_changed_data=allow_changed_data).run()

@@ -148,7 +148,7 @@ def test_odd_object_ids_and_empty_sentences_are_left_out_and_noted(root: Path) -
     catalog = read_ytvos(root)
     assert [record.id for record in catalog.videos[VIDEO].objects] == ["1", "2"]
     notes = " ".join(catalog.notes)
-    assert "object id is no palette value (1)" in notes
+    assert "object id is not a palette value (1)" in notes
     assert "expression without words (1)" in notes
 
 
@@ -197,7 +197,7 @@ def test_expression_ids_may_have_gaps_and_others_than_numbers_are_kept_and_named
     catalog = read_ytvos(root)
 
     assert [item.id for item in catalog.videos[VIDEO].expressions] == ["7", "three"]
-    assert [problem.kind for problem in catalog.problems] == ["expression id is no number"]
+    assert [problem.kind for problem in catalog.problems] == ["expression id is not a number"]
     assert "'three'" in catalog.problems[0].detail
 
 
