@@ -20,8 +20,8 @@ class TextEncoder(nn.Module):
 
     It stays in eval mode, also in training, unless `dropout` is true.
 
-    All sentences of a call are encoded together, regardless of what was encoded before: the last bits of an encoding depend on
-    its batch, and a resumed run must see the bits of an uninterrupted one.
+    All sentences of a call are encoded together, regardless of what was encoded before: the last bits of an encoding
+    depend on its batch, and a resumed run must see the bits of an uninterrupted one.
     """
 
     def __init__(self, name: str, pretrained: bool = True, dropout: bool = False) -> None:

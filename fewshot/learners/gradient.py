@@ -139,7 +139,7 @@ def _key(name: str) -> str:
 
 
 def _import_learn2learn() -> Any:
-    """Only when a learner needs it: it imports gym, which is not used here and prints that it is no longer maintained."""
+    """Only when a learner needs it: it imports gym, which prints that it is no longer maintained."""
     try:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
