@@ -1,4 +1,4 @@
-"""The base of all sections of a config, and what may be set about episodes.
+"""The base of all sections of a config, and the section about augmentation.
 
 Importable without torch, so that the command line can check a config at once.
 """
@@ -15,7 +15,7 @@ class Section(BaseModel):
 
 
 class AugmentConfig(Section):
-    """How a training clip is changed; all frames of a clip change alike."""
+    """How a training clip is changed; all frames of a clip are changed in the same way."""
 
     scale: tuple[float, float] = Field(
         (1.0, 1.0), description="Range of the factor on the short side, drawn uniformly (published: 288-512 pixels)."

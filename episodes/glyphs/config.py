@@ -1,4 +1,4 @@
-"""What a user may choose about the benchmark."""
+"""Config of the embedded benchmark."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ VERSION = 1  # raised whenever the same config would give other pixels or senten
 
 
 class GlyphsError(UserError):
-    """The benchmark cannot be written where it was asked for."""
+    """The benchmark cannot be written to the requested folder."""
 
 
 class GlyphsConfig(Section):
     """Size and mixture of the benchmark; the same values give the same pixels on every machine."""
 
-    seed: int = Field(0, ge=0, description="decides every video; each video draws from default_rng([seed, video])")
+    seed: int = Field(0, ge=0, description="seed of all videos; each video draws from default_rng([seed, video])")
     size: int = Field(128, ge=48, le=2048, description="height and width of the square frames, in pixels")
     frames: int = Field(8, ge=1, le=200, description="frames of each video")
-    videos_per_class: int = Field(12, ge=1, description="videos that hold a class; there are 24 times as many videos")
+    videos_per_class: int = Field(12, ge=1, description="videos that contain a class; 24 times as many in all")
     expressions_per_object: int = Field(1, ge=1, le=4, description="different sentences for each object")
     colour: float = Field(0.35, ge=0, description="weight of videos whose sentences name a colour")
     object_size: float = Field(0.20, ge=0, description="weight of videos whose sentences name a size")

@@ -28,11 +28,11 @@ class DataConfig(Section):
     max_long_side: int | None = Field(
         None,
         ge=32,
-        description="Scale no picture's longer side beyond so many pixels (published: 640); null = no limit.",
+        description="Longest allowed length in pixels of the longer picture side (published: 640); null = no limit.",
     )
     glyphs: GlyphsConfig | None = Field(
         None,
-        description="Write the embedded benchmark with these values to `root` if it is absent; null for other data.",
+        description="Generate the embedded benchmark with these values if `root` is absent; null for other data.",
     )
 
 
@@ -48,16 +48,18 @@ class EpisodesConfig(Section):
         0.9,
         ge=0,
         le=1,
-        description="Share of training episodes whose sentences call the class by another base class's name.",
+        description="Share of training episodes whose sentences use another base class's name for the class.",
     )
     validation_videos: int = Field(
-        1, ge=0, description="Videos of each base class that training never sees and validation takes its queries from."
+        1,
+        ge=0,
+        description="Videos of each base class that training never sees; validation's queries are from them.",
     )
     small_classes: Literal["refuse", "skip"] = Field(
         "refuse",
-        description="A class with fewer videos than an episode needs: stop with the numbers, or leave the class out.",
+        description="If a class has fewer videos than an episode needs: stop with the numbers, or skip the class.",
     )
     augment: AugmentConfig | None = Field(
         None,
-        description="How training clips are changed; null keeps them as they are, so that trunk features can be kept.",
+        description="How training clips are changed; null leaves them as they are, so that features can be cached.",
     )

@@ -1,4 +1,4 @@
-"""An experiment's values with the places that set them: files that extend others, and `key=value` overrides."""
+"""An experiment's values and where each was set: files that extend others, and `key=value` overrides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from episodes.files import shown
 from fewshot.config.shipped import own_or_shipped
 from fewshot.config.yaml_text import Key, Places, read_yaml
 
-_OVERRIDE = "override "  # begins the place of a value that an override set
+_OVERRIDE = "override "  # first word of the place of a value that an override set
 _MAX_BYTES = 1_000_000
 _HINT = "Name a YAML file, such as experiments/demo.yaml."
 
@@ -38,7 +38,7 @@ class Document:
 
 
 def load_document(path: Path) -> Document:
-    """The file at `path` laid over all that it extends, later over earlier.
+    """The file at `path` merged onto all that it extends; later files win.
 
     `extends` is a path or a list of paths, relative to the file that names them. A file that does not exist there is
     looked for among the project's own. Raises ConfigError.
@@ -77,7 +77,7 @@ def parse_override(text: str) -> Document:
 
 
 def merge(base: Document, over: Document) -> Document:
-    """`over` laid on `base`: mappings are merged key by key, everything else is replaced whole."""
+    """`over` merged onto `base`: mappings are merged key by key, everything else is replaced as a whole."""
     places = dict(base.places)
     values = _merge(base.values, over.values, (), places)
     places.update(over.places)
@@ -87,13 +87,13 @@ def merge(base: Document, over: Document) -> Document:
 # --------------------------------------------------------------------------- files
 
 
-def _load(path: Path, chain: tuple[Path, ...], known: dict[Path, Document]) -> Document:
+def _load(path: Path, chain: tuple[Path, ...], loaded: dict[Path, Document]) -> Document:
     here = path.resolve()
     if here in chain:
         names = " -> ".join(str(part) for part in (*chain[chain.index(here) :], here))
         raise ConfigError(f"`extends` goes in a circle: {names}. Remove one of these references.")
-    if here in known:
-        return known[here]
+    if here in loaded:
+        return loaded[here]
     own = parse_document(_read(path, chain), str(path))
     parents = own.values.pop("extends", [])
     parents = [parents] if isinstance(parents, str) else parents
@@ -102,24 +102,22 @@ def _load(path: Path, chain: tuple[Path, ...], known: dict[Path, Document]) -> D
         raise ConfigError(f"{place}: `extends` is a path or a list of paths, found {shown(parents)}.")
     result = Document({}, {})
     for parent in parents:
-        result = merge(result, _load(own_or_shipped(parent, path.parent), (*chain, here), known))
-    known[here] = merge(result, Document(own.values, {k: v for k, v in own.places.items() if k[0] != "extends"}))
-    return known[here]
+        result = merge(result, _load(own_or_shipped(parent, path.parent), (*chain, here), loaded))
+    loaded[here] = merge(result, Document(own.values, {k: v for k, v in own.places.items() if k[0] != "extends"}))
+    return loaded[here]
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> str:
-    asked = f" (extended by {chain[-1]})" if chain else ""
+    name = f"{path} (extended by {chain[-1]})" if chain else str(path)
     try:
         size = path.stat().st_size
         if not path.is_file() or size > _MAX_BYTES:
-            raise ConfigError(
-                f"{path}{asked} is no experiment: that is a YAML file of at most {_MAX_BYTES} bytes. {_HINT}"
-            )
+            raise ConfigError(f"{name} is not a YAML file of at most {_MAX_BYTES} bytes. {_HINT}")
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"Cannot read the experiment file {path}{asked}: {error.strerror}. {_HINT}") from error
+        raise ConfigError(f"Cannot read the experiment file {name}: {error.strerror}. {_HINT}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}{asked} is not UTF-8 text (byte {error.start}). {_HINT}") from error
+        raise ConfigError(f"{name} is not UTF-8 text (byte {error.start}). {_HINT}") from error
 
 
 def _merge(base: Any, over: Any, key: Key, places: Places) -> Any:

@@ -1,4 +1,4 @@
-"""ExperimentConfig: everything that decides a run, checked once at load. Importable without torch.
+"""ExperimentConfig: all values of a run, checked once when they are loaded. Importable without torch.
 
 Values are read from YAML (`document`), replaced by `key=value` overrides, and checked strictly: `"10"` or `true` is not
 a number. The resolved config is written into the run folder and is itself a valid experiment.
@@ -39,7 +39,7 @@ class ExperimentConfig(Section):
     model: ModelConfig = Field(ModelConfig(), description="The network.")
     initial_weights: Path | None = Field(
         None,
-        description="Folder that `convert` wrote, or a run folder (last checkpoint); null draws them by seed.",
+        description="Folder that `convert` wrote, or a run folder (last checkpoint); null draws them from the seed.",
     )
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
@@ -61,14 +61,14 @@ class ExperimentConfig(Section):
         for method in self.methods:
             if method not in known:
                 raise ValueError(
-                    f"evaluate.methods names {method}, but the values of learner are those of {self.learner.name}: "
-                    f"choose from {', '.join(known)}, or give learner.name={method} with values of its own"
+                    f"evaluate.methods names {method}, but learner holds the values of {self.learner.name}: choose "
+                    f"from {', '.join(known)}, or set learner.name={method} with its own values"
                 )
         return self
 
     @model_validator(mode="after")
     def _something_can_be_held_out(self) -> ExperimentConfig:
-        """Of a single support clip, early_stop holds out the last frame. Curves take steps whatever min_shots is."""
+        """early_stop holds out the last frame of a single support clip. Curves take steps whatever min_shots is."""
         sections = (
             ("episodes", self.episodes.support_frames, self.episodes.shots == 1, False),
             ("evaluate", self.evaluate.support_frames, 1 in self.evaluate.shots, bool(self.evaluate.curve_steps)),
@@ -101,7 +101,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentCo
 def check_section(model: type[SectionT], document: Document, source: str) -> SectionT:
     """`document` as a checked value of the pydantic class `model`; every fault is named in one ConfigError."""
     try:
-        # JSON mode is pydantic's strict mode for plain files: "10" is no number, but a string is a path.
+        # JSON mode is pydantic's strict mode for plain files: "10" is not a number, but a string is a path.
         return model.model_validate_json(json.dumps(document.values), strict=True)
     except ValidationError as error:
         raise ConfigError(explain(error, model, document, source)) from error

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from episodes.config import Section
 
 LearnerName = Literal["conditioning", "finetune", "maml", "metasgd", "reptile"]
-# Values that a learner does not read; those of finetune belong to the table's fine-tuned row of conditioning too.
+# Values that a learner ignores. `conditioning` has those of `finetune`, for the fine-tuned row of its table.
 _UNREAD: dict[LearnerName, tuple[str, ...]] = {
     "conditioning": ("train_steps", "order"),
     "finetune": ("train_steps", "order"),
@@ -20,26 +20,29 @@ _UNREAD: dict[LearnerName, tuple[str, ...]] = {
 
 
 class LearnerConfig(Section):
-    """How a trained model takes in the support set of a new class, and how it is meta-trained for that."""
+    """How a trained model adapts to the support set of a new class, and how it is meta-trained to do so."""
 
     name: LearnerName = Field(
         "conditioning",
-        description="`conditioning`: support is an input; `finetune`: then gradient steps on the support set; `maml`, "
-        "`metasgd` (learned step sizes), `reptile`: meta-trained for such steps too.",
+        description="`conditioning`: the support set is an input; `finetune`: gradient steps on it as well; `maml`, "
+        "`metasgd` (learned step sizes), `reptile`: also meta-trained for such steps.",
     )
     steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set at test time.")
     learning_rate: float = Field(
-        1e-4, gt=0, description="Size of a gradient step on the support set; where metasgd's step sizes begin."
+        1e-4,
+        gt=0,
+        description="Size of a gradient step on the support set; metasgd's learned sizes start from it.",
     )
     scope: str = Field("head", description="Part of the head that these steps change: `head` is all of it.")
     optimizer: Literal["adam", "sgd"] = Field(
-        "adam", description="Rule of the steps of finetune; the others keep the plain step that they were trained with."
+        "adam",
+        description="Optimiser of finetune's steps; other learners take plain gradient steps, as in training.",
     )
     min_shots: int = Field(
         2,
         ge=1,
-        description="With fewer support clips no step is taken: a single clip cannot be asked about by another, and "
-        "steps on it lost J&F on novel classes (experiments/LOG.md). 1 always takes steps.",
+        description="With fewer support clips no step is taken: a single clip cannot be queried with another one as "
+        "support, and steps on it lowered J&F on novel classes (experiments/LOG.md). With 1, steps are always taken.",
     )
     early_stop: bool = Field(
         False,
@@ -51,7 +54,7 @@ class LearnerConfig(Section):
     )
     order: Literal[1, 2] = Field(
         1,
-        description="Derivatives of the meta-gradient (maml, metasgd): 2 leads through the steps, 1 passes them over.",
+        description="Order of the meta-gradient (maml, metasgd): 2 differentiates through the steps, 1 does not.",
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Turns pydantic's findings into sentences: which key, where it was set, which value, what would be right."""
+"""pydantic's errors as sentences: which key, where it was set, which value, what is allowed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from episodes.files import shown
 from fewshot.config.document import Document
 from fewshot.config.yaml_text import Key
 
-# Old keys, and what they are called now.
+# Earlier keys, and their names now.
 MOVED = {
     "data.cache": "machine.cache",
     "train.threads": "machine.threads",
@@ -27,15 +28,14 @@ MOVED = {
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document, source: str) -> str:
     """One paragraph that names every fault of `document` against `model`."""
-    found = error.errors(include_url=False)
+    faults = error.errors(include_url=False)
     # pydantic also counts the items of a list without the faulty ones, and calls that list too short.
-    inner = {fault["loc"][:-1] for fault in found}
-    found = [fault for fault in found if fault["type"] != "too_short" or fault["loc"] not in inner]
-    faults = [_sentence(dict(fault), model, document) for fault in found]
+    lists = {fault["loc"][:-1] for fault in faults}
+    faults = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in lists]
     count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    if any(document.overrides(tuple(map(str, fault["loc"]))) for fault in found):
-        source = f"{source} with what the command changes"
-    return f"{source} has {count}: " + " ".join(faults)
+    if any(document.overrides(tuple(map(str, fault["loc"]))) for fault in faults):
+        source = f"{source} with the command's overrides"
+    return f"{source} has {count}: " + " ".join(_sentence(dict(fault), model, document) for fault in faults)
 
 
 def key_paths(model: type[BaseModel], prefix: Key = ()) -> Iterator[tuple[Key, FieldInfo]]:
@@ -52,7 +52,7 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     key: Key = tuple(str(part) for part in fault["loc"])
     fields = dict(key_paths(model))
     name = ".".join(key)
-    changed = document.overrides(key)  # a rule between several keys is broken by the one that was changed
+    changed = document.overrides(key)  # of several keys that contradict each other, the one that was changed
     place = ", ".join(changed) or document.place(key)
     at = f" ({place})" if place else ""
     if fault["type"] == "extra_forbidden" and name in MOVED:
@@ -61,18 +61,17 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
         return f"Unknown key {name!r}{at}; {_advice(key, list(fields))}"
     if fault["type"] == "missing":
         return f"The key {name!r} is missing{at}: {_describe(key, fields)}"
-    value = repr(fault["input"])
-    shown = value if len(value) <= 80 else value[:77] + "..."
+    value = shown(fault["input"])
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
     if fault["type"] in ("tuple_type", "list_type"):
-        message = f"a list is wanted, such as [{shown.strip(chr(39))}]"
-    given = "" if isinstance(fault["input"], dict) else f" = {shown}"
+        message = f"expected a list, such as [{value.strip(chr(39))}]"
+    given = "" if isinstance(fault["input"], dict) else f" = {value}"
     return f"{name or 'The experiment'}{given}{at}: {message}. {_describe(key, fields)}".rstrip()
 
 
 def _advice(key: Key, known: list[Key]) -> str:
-    """The nearest valid key: a sibling of like spelling, else the same word elsewhere, else the likest path."""
+    """The nearest valid key: a sibling of similar spelling, else the same word elsewhere, else the closest path."""
     siblings = [other for other in known if other[:-1] == key[:-1]]
     words = [other[-1] for other in siblings]
     near = [(*key[:-1], word) for word in difflib.get_close_matches(key[-1], words, n=1, cutoff=0.75)]
@@ -94,7 +93,7 @@ def _describe(key: Key, fields: dict[Key, FieldInfo]) -> str:
 
 
 def _limits(field: FieldInfo) -> str:
-    """Bounds and default of a plain value, in brackets; they serve as an example."""
+    """Bounds and default of a plain value, in parentheses."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
     bounds = [
         f"{text} {getattr(rule, name)}"
@@ -109,7 +108,7 @@ def _limits(field: FieldInfo) -> str:
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
-    """The config class of a field that is a section, also of an optional one."""
+    """The config class of a field that is a section, optional or not."""
     for option in (field.annotation, *get_args(field.annotation)):
         if isinstance(option, type) and issubclass(option, BaseModel):
             return option

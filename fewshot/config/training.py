@@ -17,7 +17,7 @@ class TrainConfig(Section):
     learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(5e-4, ge=0, description="Weight decay of AdamW; biases and norms have none.")
     clip_norm: float = Field(1.0, gt=0, description="Largest norm of the whole gradient.")
-    warmup_steps: int = Field(50, ge=0, description="Steps in which the learning rate rises linearly from 0.")
+    warmup_steps: int = Field(50, ge=0, description="Steps over which the learning rate rises linearly from 0.")
     schedule: Literal["cosine", "constant", "step"] = Field(
         "cosine", description="After the warm-up: cosine to 0, constant, or x 0.1 at each of `milestones`."
     )
@@ -36,7 +36,7 @@ class TrainConfig(Section):
     def _milestones_belong_to_the_step_schedule(self) -> TrainConfig:
         if (self.schedule == "step") != bool(self.milestones):
             raise ValueError(
-                f"schedule {self.schedule} and milestones {list(self.milestones)}: give milestones with schedule step, "
-                "and only there"
+                f"schedule {self.schedule} and milestones {list(self.milestones)}: give milestones if and only if the "
+                "schedule is step"
             )
         return self

@@ -184,9 +184,9 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("train", "small.yaml", "train.steps=-1"), ("train.steps",)),
         (
             ("config", "small.yaml", "trian.steps=1"),
-            ("what the command changes", "override 'trian.steps=1'", "'train'"),
+            ("with the command's overrides", "override 'trian.steps=1'", "'train'"),
         ),
-        (("config", "small.yaml", "evaluate.shots=1"), ("a list is wanted, such as [1]",)),
+        (("config", "small.yaml", "evaluate.shots=1"), ("expected a list, such as [1]",)),
         (("config", "small.yaml", "data.group=5"), ("at least 1, at most 4",)),
         (("ablate", "small.yaml"), ("small.yaml is an experiment", "`run small.yaml`")),
         (("evaluate", "nowhere"), ("nowhere does not exist",)),

@@ -62,7 +62,7 @@ def test_a_dumped_value_reads_back_as_itself(value):
     assert parse_document(dump({"key": value}), "here").values == {"key": value}
 
 
-def test_a_value_that_stands_twice_is_dumped_without_an_alias():
+def test_a_value_that_occurs_twice_is_dumped_without_an_alias():
     shared = [1, 2]
     assert parse_document(dump({"a": shared, "b": shared}), "here").values == {"a": [1, 2], "b": [1, 2]}
 
@@ -163,7 +163,7 @@ def test_a_bomb_of_aliases_is_refused_at_once(write):
 
 
 @pytest.mark.parametrize("make", ["absent", "folder", "binary", "huge"])
-def test_what_is_no_text_file_is_refused_by_name(tmp_path, make):
+def test_what_is_not_a_text_file_is_refused_by_name(tmp_path, make):
     path = tmp_path / "experiment.yaml"
     if make == "folder":
         path.mkdir()
@@ -223,7 +223,7 @@ def test_a_missing_key_is_named_with_its_meaning(write):
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b"])
-def test_a_name_that_is_no_plain_folder_name_is_refused(write, name):
+def test_a_name_that_is_not_a_plain_folder_name_is_refused(write, name):
     assert "name = " in refused(write(MINIMAL), f"name='{name}'")
 
 
@@ -293,7 +293,7 @@ def test_overrides_reach_every_depth_and_the_last_one_wins(write):
 
 
 @pytest.mark.parametrize("text", ["seed", "=1", "a..b=1", "a b=1", ".a=1", "train.=1", "1a=2"])
-def test_what_is_no_override_is_refused(text):
+def test_what_is_not_an_override_is_refused(text):
     with pytest.raises(ConfigError, match="not key=value"):
         parse_override(text)
 
