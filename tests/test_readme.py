@@ -108,6 +108,12 @@ def test_every_file_that_the_readme_names_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_the_file_map_names_every_source_file() -> None:
+    files = [path for package in ("episodes", "models", "fewshot") for path in (ROOT / package).rglob("*.py")]
+    named = README[README.index("## Where things are") : README.index("Import order is")]
+    assert [str(path) for path in files if path.stem != "__init__" and not re.search(rf"\b{path.stem}\b", named)] == []
+
+
 def test_the_make_targets_that_the_readme_names_exist() -> None:
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(re.findall(r"make ([a-z]+)", README)) <= set(targets)
