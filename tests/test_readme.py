@@ -1,7 +1,6 @@
 """Every command that the README prints runs: as printed where it is quick, with smaller values where it is long.
 
-Of those in docs/, which need data or weights from elsewhere, and of the README's longer ablations, it is checked that
-the program takes them and that their experiments can be read.
+Those in docs/ take long, or need other data or weights: the program has to take them and to read their experiments.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from tests.published_weights import published_weights
 from tests.written_runs import write_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
 
 # Laid over what a command says, so that it ends in seconds; which values a command accepts is unchanged.
 SMALL_DATA = ["size=64", "videos_per_class=6", "frames=3"]
@@ -37,17 +37,11 @@ SMALL = [
 ]
 
 
-def printed_commands(text: str = README) -> list[str]:
-    """Those in the text and those in blocks, where N stands for a group."""
-    in_text = re.findall(r"`(python run\.py [^`]+)`", text)
-    in_blocks = re.findall(r"^    (python run\.py .+)$", text, re.MULTILINE)
+def printed_commands(text: str) -> list[str]:
+    """What stands behind `run.py` in the text and in blocks, where N stands for a group."""
+    in_text = re.findall(r"`(?:python )?run\.py ([^`]+)`", text)
+    in_blocks = re.findall(r"^    python run\.py (.+)$", text, re.MULTILINE)
     return in_text + [re.sub(r"\bN\b", "2", command) for command in in_blocks]
-
-
-def commands_that_are_only_read() -> list[str]:
-    """The ablations that the README names beside their results, and the commands of docs/."""
-    docs = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))]
-    return re.findall(r"`(run\.py [^`]+)`", README) + [command for text in docs for command in printed_commands(text)]
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +57,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
-    kinds = {shlex.split(command)[2] for command in printed_commands()}
+    kinds = {shlex.split(command)[0] for command in printed_commands(README)}
     reading = {"compare", "groups", "config", "episodes", "bench", "features", "report", "ablate"}
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
-@pytest.mark.parametrize("command", printed_commands())
+@pytest.mark.parametrize("command", printed_commands(README))
 def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = shlex.split(command)[2:]
+    arguments = shlex.split(command)
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
         arguments += SMALL_DATA
@@ -92,9 +86,9 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
             shutil.rmtree(project / folder)  # another row may train a run of this name
 
 
-@pytest.mark.parametrize("command", commands_that_are_only_read())
-def test_a_command_that_takes_long_or_needs_other_data_is_one_that_can_start(command: str) -> None:
-    options = build_parser().parse_args(shlex.split(command.removeprefix("python "))[1:])
+@pytest.mark.parametrize("command", printed_commands(DOCS))
+def test_a_command_of_the_docs_is_one_that_can_start(command: str) -> None:
+    options = build_parser().parse_args(shlex.split(command))
     if options.command == "ablate":
         assert load_ablation(ROOT / options.ablation, options.overrides).cells
     elif getattr(options, "experiment", None):
