@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -85,10 +86,12 @@ def _file_facts(video: VideoRecord) -> Iterator[tuple[str, int | None, str | Non
 
 
 def _stat(path: Path) -> os.stat_result | None:
+    """None where there is no file, or something that is not a file."""
     try:
-        return os.stat(path)
-    except FileNotFoundError:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    return found if stat.S_ISREG(found.st_mode) else None
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.results.comparable import training_values
 
 
-def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
+def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str]) -> list[Job]:
     """Jobs by what comes first: features, then trainings, then one evaluation for each cell, named by its label.
 
-    A shared job is named by a hash of what it depends on, so an edited ablation finds the trainings that still fit.
+    `contents`: hash of what the benchmark at each root holds. A shared job is named by a hash of what it depends on, so
+    that an edited ablation finds the trainings that still fit, and changed data leads to new ones.
     """
     features: dict[str, Job] = {}
     trainings: dict[str, Job] = {}
@@ -28,7 +30,7 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path) -> list[Job]:
             name = f"features-{_digest(_features_depend_on(cell.config))}"
             features.setdefault(name, Job(name, "features", folder / SHARED / name, cell.config))
             needs = (name,)
-        name = f"training-{_digest(_training_depends_on(cell.config))}"
+        name = f"training-{_digest(_training_depends_on(cell.config, contents[cell.config.data.root]))}"
         training = Job(name, "train", folder / SHARED / name, cell.config, needs)
         training = trainings.setdefault(name, training)
         evaluations.append(
@@ -43,11 +45,10 @@ def _features_depend_on(config: ExperimentConfig) -> Any:
     return [data["root"], str(config.machine.cache), data["short_side"], data["max_long_side"], *encoder]
 
 
-def _training_depends_on(config: ExperimentConfig) -> Any:
-    # A run folder may be taken up with the benchmark at another place; cells at different places are different sets.
+def _training_depends_on(config: ExperimentConfig, content: str) -> Any:
     # Validations change no weights, but cells that share a training share its choice of the best checkpoint too.
     validation = [config.train.validate_every, config.train.validation_episodes]
-    return [training_values(plain(config)), str(config.data.root), validation]
+    return [training_values(plain(config)), content, validation]
 
 
 def _digest(values: Any) -> str:

@@ -47,9 +47,9 @@ def run_ablation(
     table then has the others.
     """
     limit = concurrency(ablation, jobs=jobs, memory=memory)
-    check_tasks(ablation.cells)
+    contents = check_tasks(ablation.cells)
     with _claimed(folder) as lock:
-        plan = plan_jobs(ablation.cells, folder)
+        plan = plan_jobs(ablation.cells, folder, contents)
         schedule = Schedule(plan, retry=retry)
         slurm = ablation.config.slurm if ablation.config.launcher == "slurm" else None
         threads = max(1, _cores() // limit) if slurm is None else slurm.cpus
@@ -82,8 +82,11 @@ def concurrency(ablation: Ablation, *, jobs: int | None, memory: float | None) -
     return max(1, min(jobs or cores // threads, int(held / needed)))
 
 
-def check_tasks(cells: Sequence[Cell]) -> None:
-    """Draw the training episodes' classes and the evaluation tasks of every cell; SamplingError naming the cell."""
+def check_tasks(cells: Sequence[Cell]) -> dict[Path, str]:
+    """Draw the training episodes' classes and the evaluation tasks of every cell; SamplingError naming the cell.
+
+    Returns the hash of what each benchmark holds, by its root.
+    """
     catalogs: dict[Path, VideoCatalog] = {}
     for cell in cells:
         config = cell.config
@@ -95,6 +98,7 @@ def check_tasks(cells: Sequence[Cell]) -> None:
             open_evaluation_set(config, training_origin(config, catalogs[config.data.root], None))
         except SamplingError as error:
             raise SamplingError(f"Cell {cell.label!r}: {error}") from error
+    return {root: catalog.content_hash() for root, catalog in catalogs.items()}
 
 
 def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:

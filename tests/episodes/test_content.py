@@ -51,6 +51,11 @@ def _remove_mask(root: Path) -> None:
     sorted((root / "train/Annotations" / FIRST).iterdir())[0].unlink()
 
 
+def _put_folder_in_place_of_a_mask(root: Path) -> None:
+    _remove_mask(root)
+    (root / "train/Annotations" / FIRST / "00000.png").mkdir()
+
+
 def _remove_video(root: Path) -> None:
     _change_json(root / "train/meta.json", lambda videos: videos.pop(FIRST))
 
@@ -88,6 +93,7 @@ def test_another_folder_layout_of_the_same_files_is_the_same_benchmark(tmp_path:
         (_repaint, f"1 video with other masks or pictures ({FIRST})"),
         (_enlarge_picture, f"1 video with other masks or pictures ({FIRST})"),
         (_remove_mask, f"1 video with other masks or pictures ({FIRST})"),
+        (_put_folder_in_place_of_a_mask, f"1 video with other masks or pictures ({FIRST})"),
         (_remove_video, f"1 video removed ({FIRST})"),
         (_add_video, "1 video added (zz)"),
         (_reorder_classes, "the class list"),

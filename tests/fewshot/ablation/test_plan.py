@@ -10,9 +10,11 @@ from fewshot.ablation.plan import plan_jobs
 def plan(tmp_path):
     (tmp_path / "base.yaml").write_text("name: base\ndata: {root: somewhere}\n")
 
-    def jobs(text):
+    def jobs(text, **contents):
         (tmp_path / "study.yaml").write_text(f"name: study\nbase: base.yaml\n{text}\n")
-        return plan_jobs(load_ablation(tmp_path / "study.yaml").cells, tmp_path / "run")
+        cells = load_ablation(tmp_path / "study.yaml").cells
+        by_root = {cell.config.data.root: contents.get(str(cell.config.data.root), "content") for cell in cells}
+        return plan_jobs(cells, tmp_path / "run", by_root)
 
     return jobs
 
@@ -30,8 +32,9 @@ def count(jobs, verb):
         ("seed: [0, 1, 2]", 3),
         ("model.fusion: [residual, multiply], learner.steps: [1, 2]", 2),
         ("train.learning_rate: [0.1, 0.2]", 2),
-        ("data.root: [here, there]", 2),
+        ("data.root: [here, there]", 1),
         ("data.group: [1, 2]", 2),
+        ("train.validate_every: [0, 2]", 2),
         ("machine.checkpoint_every: [1, 2]", 1),
     ],
 )
@@ -68,3 +71,12 @@ def test_an_edited_ablation_finds_the_trainings_that_still_fit(plan):
     before = {job.name for job in plan("grid: {seed: [0, 1]}") if job.verb == "train"}
     after = {job.name for job in plan("grid: {seed: [5, 1], evaluate.support_frames: [2, 3]}") if job.verb == "train"}
     assert len(before & after) == 1
+
+
+def test_other_data_means_other_trainings_wherever_it_lies(plan):
+    def names(text, **contents):
+        return {job.name for job in plan(text, **contents) if job.verb == "train"}
+
+    assert len(names("grid: {data.root: [here, there]}", here="a", there="b")) == 2
+    before, after = (names("grid: {data.root: [here]}", here=content) for content in "ab")
+    assert not before & after
