@@ -162,8 +162,8 @@ def test_groups_may_start_from_weights_of_their_own_but_all_start_from_weights()
     assert keys(experiment_differences(first, facts("data.group=2"), over="data.group")) == ["initial_weights"]
 
 
-def test_the_runs_that_the_readme_averages_over_groups_are_one_experiment() -> None:
-    printed = re.findall(r"run\.py run (\S+) (name=(\w+)-N .*)", (ROOT / "README.md").read_text())
+def test_the_runs_that_the_results_average_over_groups_are_one_experiment() -> None:
+    printed = re.findall(r"run\.py run (\S+) (name=(\w+)-N .*)", (ROOT / "docs/results.md").read_text())
     assert {name for _, _, name in printed} >= {"cma", "published", "base", "self"}
     for file, overrides, name in printed:
         runs = [facts(*overrides.replace("N", str(group)).split(), file=file) for group in (1, 2, 3, 4)]
