@@ -22,7 +22,8 @@ class EvaluatedRun:
 
     folder: of the run, for messages; label: what tables call the run; config: the one that was evaluated, overrides
     included, in plain values; curve: empty where no adaptation curve was asked for; start: the last start of the
-    training by dotted keys, empty where it is not known; series: metrics of the training.
+    training by dotted keys, empty where it is not known; series: metrics of the training; training_curve: their
+    picture, None where no loss was logged.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class EvaluatedRun:
     drawn: tuple[DrawnQuery, ...]
     start: Mapping[str, Any]
     series: Series
+    training_curve: Path | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -45,12 +47,6 @@ class EvaluatedRun:
     def manifest(self) -> str:
         """Hash of the support list and the queries."""
         return self.tasks.manifest
-
-    @property
-    def benchmark(self) -> str | None:
-        """Hash of what the benchmark holds that was evaluated; None in a summary that does not say it."""
-        content = self.summary.facts.get("benchmark_content")
-        return None if content is None else str(content)
 
     @property
     def seed(self) -> int:

@@ -78,8 +78,7 @@ def summarise(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: in
 def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> SummaryRow:
     method, shots, control, scoring, group = key
     found = estimate(records, resamples=resamples, seed=seed)
-    ((j_visible, f_visible),) = means_by([record.where_visible() for record in records], lambda _: "all").values()
-    frames, visible = (sum(getattr(record, name) for record in records) for name in ("frames", "visible"))
+    j_visible, f_visible, absent = visible_scores(records)
     return SummaryRow(
         method=method,
         shots=shots,
@@ -94,9 +93,16 @@ def _row(key: Key, records: Sequence[Record], resamples: int, seed: int) -> Summ
         JF_high=found.JF_high,
         J_visible=j_visible,
         F_visible=f_visible,
-        absent=100 * (1 - visible / frames),
+        absent=absent,
         seconds=sum(record.seconds for record in records),
     )
+
+
+def visible_scores(records: Sequence[Record]) -> tuple[float, float, float]:
+    """J and F over the frames with the object alone, and the percentage of the frames without it."""
+    ((j, f),) = means_by([record.where_visible() for record in records], lambda _: "all").values()
+    frames, visible = (sum(getattr(record, name) for record in records) for name in ("frames", "visible"))
+    return j, f, 100 * (1 - visible / frames)
 
 
 def summary_text(summary: Summary) -> str:

@@ -65,11 +65,6 @@ def interval(low: float, high: float, form: str = ".1f") -> str:
     return f"[{low:{form}}, {high:{form}}]"
 
 
-def label(row: SummaryRow) -> str:
-    """Method and shots in a few characters, for the head of a column."""
-    return f"{row.method} {row.shots}-shot"
-
-
 def text_table(head: Sequence[str], body: Cells) -> str:
     """Columns aligned by spaces: words to the left, numbers to the right."""
     return _table(head, body, "simple")

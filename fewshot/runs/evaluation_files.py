@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,15 @@ from episodes.task_file import parse_task_file
 from fewshot.results.adaptation_curve import CurvePoint, curve_text, parse_curve
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.gallery import DrawnQuery, index_text, parse_index
+from fewshot.results.page.markdown import markdown_page
+from fewshot.results.page.report import build_page
 from fewshot.results.records import Record, parse_records, records_text
-from fewshot.results.run_report import report_text
 from fewshot.results.summary import Summary, parse_summary, summary_text
 from fewshot.results.training_curve import Series, curve_picture
 
 _SUMMARY, _RECORDS, _TASKS, _CURVE = "summary.json", "records.csv", "tasks.json", "adaptation_curve.csv"
 _OVERLAYS = "overlays"
 _INDEX = f"{_OVERLAYS}/overlays.json"
-_REPORT, _PICTURE = "report.md", "curve.png"
 
 
 class EvaluationFiles:
@@ -39,10 +40,12 @@ class EvaluationFiles:
         self.run = run
         self.tasks = folder / _TASKS
         self.overlays = folder / _OVERLAYS
+        self.report = folder / "report.md"
+        self.training_curve = folder / "curve.png"
 
     def listed(self) -> Iterator[tuple[Path, str]]:
         """What a reader may look for, and what it holds."""
-        yield self.folder / _REPORT, "report"
+        yield self.report, "report"
         yield self.folder / _SUMMARY, "all rows of the table"
         yield self.folder / _RECORDS, "one row for each seed, class, video, expression"
         yield self.tasks, "support clips and queries of every class and seed"
@@ -72,9 +75,9 @@ class EvaluationFiles:
     def write_report(self, evaluated: EvaluatedRun) -> None:
         picture = curve_picture(evaluated.series)
         if picture is not None:
-            (self.folder / _PICTURE).write_bytes(picture)
-        curve = None if picture is None else self.folder / _PICTURE
-        (self.folder / _REPORT).write_bytes(report_text(evaluated, self.folder, curve).encode())
+            self.training_curve.write_bytes(picture)
+        evaluated = replace(evaluated, training_curve=None if picture is None else self.training_curve)
+        self.report.write_bytes(markdown_page(build_page([evaluated]), self.folder).encode())
 
     # ------------------------------------------------------------------ reading
 
@@ -101,6 +104,7 @@ class EvaluationFiles:
             drawn=tuple(parse_index(text[_INDEX], self.folder / _INDEX)) if text[_INDEX] else (),
             start=start,
             series=series,
+            training_curve=self.training_curve if self.training_curve.is_file() else None,
         )
 
     def read_summary(self) -> Summary:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from fewshot.results.page.plots import Plot
 
 Cells = tuple[tuple[str, ...], ...]
 
@@ -24,9 +27,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, what it shows for those who cannot see it, and the text below it."""
+    """A picture's file, or a plot of what a table beside it holds; `alt` is for those who cannot see it."""
 
-    uri: str
+    image: Path | Plot
     alt: str
     caption: str
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import CONTROLS, Record
-from fewshot.results.statistics import RESAMPLES, Estimate, estimate_over_trainings
-from fewshot.results.summary import split
+from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate_over_trainings, means_by
+from fewshot.results.summary import split, visible_scores
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,16 @@ class Row:
 
     @cached_property
     def estimate(self) -> Estimate:
-        return estimate_over_trainings(self.trainings, resamples=self.resamples)
+        return estimate_over_trainings(self.trainings, resamples=self.experiment.resamples)
 
     @property
-    def resamples(self) -> int:
-        return self.experiment.resamples
+    def visible(self) -> list[float]:
+        """`visible_scores`, means over trainings."""
+        return [float(value) for value in np.mean([visible_scores(records) for records in self.trainings], axis=0)]
+
+    def means_by(self, part: Callable[[Record], Part]) -> list[dict[Part, float]]:
+        """J&F of each part of the records (a class, a seed), for each training."""
+        return [{name: sum(jf) / 2 for name, jf in means_by(of_one, part).items()} for of_one in self.trainings]
 
     @property
     def seconds(self) -> float:
@@ -117,6 +124,10 @@ class Stratum:
         return found
 
     @property
+    def runs(self) -> list[EvaluatedRun]:
+        return [run for experiment in self.experiments for run in experiment.runs]
+
+    @property
     def several(self) -> bool:
         """Whether a row's experiment must be named."""
         return len(self.experiments) > 1
@@ -133,6 +144,10 @@ class Stratum:
     def owner(self, row: Row) -> str:
         """Experiment and method, the name of a line or bar."""
         return ", ".join(self.cells(row)[:-1])
+
+    def label(self, row: Row) -> str:
+        """The whole row in a few characters, for the head of a column."""
+        return f"{self.owner(row)}, {row.shots}-shot"
 
 
 def strata(experiments: Sequence[Experiment]) -> list[Stratum]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping, Sequence
 
-from fewshot.results.page.adaptation import adaptation_curves
+from fewshot.results.metrics import TOLERANCES
+from fewshot.results.page.adaptation import adaptation_rows
 from fewshot.results.page.content import Block, Figure, Section, Table
 from fewshot.results.page.experiments import Row, Stratum
-from fewshot.results.page.plots import Point, bar_plot, line_plot
-from fewshot.results.page.spreads import spread_blocks
-from fewshot.results.statistics import Difference, difference_over_trainings, means_by
-from fewshot.results.tables import interval, points, signed
+from fewshot.results.page.plots import BarPlot, LinePlot
+from fewshot.results.page.spreads import average, spread_blocks
+from fewshot.results.statistics import Difference, Estimate, difference_over_trainings
+from fewshot.results.tables import VISIBLE_HEAD, VISIBLE_NOTE, interval, points, signed
+
+Line = list[tuple[int, Estimate]]  # (shots or gradient steps, J and F)
 
 _INTERVAL = "95 % interval"
-_POOLING = {
-    "paper": "Scored at the model's picture size, all frames pooled, F within 0.010 of the diagonal.",
-    "davis": "Scored at the files' own size, F within 0.008 of the diagonal, mean of each sequence, then of each "
-    "class, then of the classes.",
-}
 
 
 def results_section(stratum: Stratum) -> Section:
@@ -26,7 +24,7 @@ def results_section(stratum: Stratum) -> Section:
         Section("Methods and shots", (_headline(stratum),)),
         Section("J&F over shots", _over_shots(stratum)),
         Section("J&F over adaptation steps", _over_steps(stratum)),
-        Section("Differences from the model fed forward", _differences(stratum)),
+        Section("Differences", _differences(stratum)),
         Section("Controls", _controls(stratum)),
         Section("Classes", _classes(stratum)),
         Section("Training seed and support draw", spread_blocks(stratum)),
@@ -40,135 +38,142 @@ def _headline(stratum: Stratum) -> Table:
     for row in stratum.plain:
         seeds = len({record.seed for record in row.trainings[0]})
         counts = (f"{row.seconds:.2f}", str(seeds), str(len(row.trainings)))
-        body.append((*stratum.cells(row), *_scores(row), *counts))
-    head = (*stratum.head, "J", "F", "J&F", _INTERVAL, "seconds a query", "support seeds", "training seeds")
+        body.append((*stratum.cells(row), *_scores(row), *map(points, row.visible), *counts))
+    head = (*stratum.head, "J", "F", "J&F", _INTERVAL, *VISIBLE_HEAD)
+    head = (*head, "seconds a query", "support seeds", "training seeds")
+    intervals = (str(run.summary.facts.get("interval", "method not recorded")) for run in stratum.runs)
     note = (
-        f"Points, 0-100. {_POOLING[stratum.scoring]} Mean over training seeds and support seeds. Interval: bootstrap "
-        "of J&F over classes, then over videos of each drawn class; neither support seeds nor training seeds are "
-        "resampled. Seconds: wall time of adapting and predicting for one query clip, on the machine of the run."
+        f"Points, 0-100. {_pooling(stratum)} Mean over training seeds and support seeds. Interval: "
+        f"{'; '.join(dict.fromkeys(intervals))}. Neither support seeds nor training seeds are resampled: their spread "
+        f"has a table of its own below. {VISIBLE_NOTE} Seconds: wall time of adapting and predicting for one query "
+        "clip, on the machine of the run; reading pictures, and the frozen trunk where its features were cached, are "
+        "not in it."
     )
     return Table("Scores of each method", head, tuple(body), note)
 
 
+def _pooling(stratum: Stratum) -> str:
+    within = f"F within {TOLERANCES[stratum.scoring]:.3f} of the diagonal"
+    if stratum.scoring == "paper":
+        sides = sorted({int(run.config["data"]["short_side"]) for run in stratum.runs})
+        size = f"the model's picture size (short side {' and '.join(map(str, sides))})"
+        return f"Scored at {size}, all frames pooled, {within}."
+    return f"Scored at the files' own size, {within}, mean of each sequence, then of each class, then of the classes."
+
+
 def _over_shots(stratum: Stratum) -> tuple[Block, ...]:
-    lines: dict[str, list[Point]] = {}
+    lines: dict[str, Line] = {}
     for row in stratum.plain:
-        found = row.estimate
-        lines.setdefault(stratum.owner(row), []).append(Point(row.shots, found.JF, found.JF_low, found.JF_high))
-    shots = sorted({row.shots for row in stratum.plain})
-    if len(shots) < 2:
-        return ("All rows have the same number of shots: there is no curve to draw.",) if shots else ()
+        lines.setdefault(stratum.owner(row), []).append((row.shots, row.estimate))
+    if len({row.shots for row in stratum.plain}) < 2:
+        return ()
     caption = (
         "J&F over the number of shots K. Whiskers: 95 % interval. A larger support begins with the clips of the "
         "smaller one, so that the points of a line are paired."
     )
-    return (Figure(line_plot(lines, x_label="shots K"), f"J&F over shots. {_ends(lines)}", caption),)
+    return (Figure(LinePlot(lines, "shots K"), f"J&F over shots. {_ends(lines)}", caption),)
 
 
 def _over_steps(stratum: Stratum) -> tuple[Block, ...]:
-    if stratum.scoring != "paper":  # the file pools frames
+    lines: dict[str, Line] = {}
+    body = []
+    for experiment in stratum.experiments if stratum.scoring == "paper" else ():
+        for steps, row in adaptation_rows(experiment, stratum.group):
+            lines.setdefault(stratum.label(row), []).append((steps, row.estimate))
+            body.append((*stratum.cells(row), str(steps), *_scores(row)[2:]))
+    if not body:
         return ()
-    lines: dict[str, list[Point]] = {}
-    for experiment in stratum.experiments:
-        for (method, shots), curve in adaptation_curves(experiment, stratum.group).items():
-            name = f"{experiment.name}, {method}" if stratum.several else method
-            lines[f"{name}, {shots}-shot"] = curve
-    if not lines:
-        return ()
-    body = tuple(
-        (name, str(point.x), points(point.JF), interval(point.low, point.high))
-        for name, line in lines.items()
-        for point in line
-    )
     caption = "J&F of the queries after gradient steps on the support. Whiskers: 95 % interval."
-    plot = line_plot(lines, x_label="gradient steps", spread=True)
+    plot = LinePlot(lines, "gradient steps", spread=True)
     figure = Figure(plot, f"J&F over gradient steps. {_ends(lines)}", caption)
-    return figure, Table("J&F after gradient steps", ("method", "steps", "J&F", _INTERVAL), body)
+    return figure, Table("J&F after gradient steps", (*stratum.head, "steps", "J&F", _INTERVAL), tuple(body))
 
 
-def _ends(lines: dict[str, list[Point]]) -> str:
+def _ends(lines: Mapping[str, Line]) -> str:
     """Where each line begins and ends, for those who cannot see the figure."""
-    return "; ".join(
-        f"{name}: {points(line[0].JF)} at {line[0].x}, {points(line[-1].JF)} at {line[-1].x}"
-        for name, line in lines.items()
-    )
+    ends = ((name, *line[0], *line[-1]) for name, line in lines.items())
+    return "; ".join(f"{name}: {points(a.JF)} at {low}, {points(b.JF)} at {high}" for name, low, a, high, b in ends)
 
 
 def _differences(stratum: Stratum) -> tuple[Block, ...]:
+    """From the first method, which is the plainest, from the model fed forward, and from fewer shots."""
     if not stratum.plain:
         return ()
     first = stratum.experiments[0]
-    mine = [row for row in stratum.plain if row.experiment is first]
-    label = first.runs[0].fed_forward
-    fed_forward = [row for row in mine if row.method == label] or [row for row in mine if row.method == mine[0].method]
-    against = {row.shots: row for row in fed_forward}
-    others = [row for row in stratum.plain if not any(row is one for one in fed_forward)]
-    body = tuple((*stratum.cells(row), *_difference(row, against.get(row.shots))) for row in others)
-    if not body:
-        return ()
-    name = stratum.owner(fed_forward[0])
+    own = [row for row in stratum.plain if row.experiment is first]
+    tables = []
+    for method in dict.fromkeys((own[0].method, first.runs[0].fed_forward)):
+        against = {row.shots: row for row in own if row.method == method}
+        others = [(row, against.get(row.shots)) for row in stratum.plain if row is not against.get(row.shots)]
+        if against and others:
+            name = stratum.owner(next(iter(against.values())))
+            tables.append(_difference_table(stratum, name, f"{name} at equal shots", others))
+    fewest: dict[str, Row] = {}
+    for row in stratum.plain:  # shots ascend within a method
+        fewest.setdefault(stratum.owner(row), row)
+    more = [(row, fewest[stratum.owner(row)]) for row in stratum.plain if row is not fewest[stratum.owner(row)]]
+    if more:
+        tables.append(_difference_table(stratum, "the fewest shots", "the same method with its fewest shots", more))
+    return tuple(tables)
+
+
+def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tuple[Row, Row | None]]) -> Table:
     note = (
-        f"J&F minus that of {name} at equal shots, on the items that both answered and with equal bootstrap draws. "
-        "Where the interval leaves out 0, the draw of classes and videos does not explain the difference; the level of "
-        "95 % is that of a single comparison. A dash: no such row to compare with, or another support list."
+        f"J&F minus that of {what}, on the items that both answered and with equal bootstrap draws. Where the interval "
+        "leaves out 0, the draw of classes and videos does not explain the difference; the level of 95 % is that of a "
+        "single comparison. A dash: no such row to compare with, or another support list."
     )
-    return (Table(f"Differences from {name}", (*stratum.head, "J&F", _INTERVAL, "items"), body, note),)
+    body = tuple((*stratum.cells(row), *_difference(row, other)) for row, other in pairs)
+    return Table(f"Differences from {name}", (*stratum.head, "J&F", _INTERVAL, "items"), body, note)
 
 
 def _controls(stratum: Stratum) -> tuple[Block, ...]:
-    whole = {(id(row.experiment), row.method, row.shots): row for row in stratum.plain}
-    body = []
-    for row in stratum.rows:
-        if row.control is not None:
-            change = _difference(row, whole.get((id(row.experiment), row.method, row.shots)))
-            body.append((*stratum.cells(row), row.control, *_scores(row), *change))
-    if not body:
+    whole = {stratum.label(row): row for row in stratum.plain}
+    changed = [(row, row.control) for row in stratum.rows if row.control is not None]
+    if not changed:
         return ("No control was evaluated: these runs do not show whether support and sentence are used.",)
-    used = sorted({row.control for row in stratum.rows if row.control})
+    body = tuple(
+        (*stratum.cells(row), control, *_scores(row), *_difference(row, whole.get(stratum.label(row))))
+        for row, control in changed
+    )
+    meanings = "; ".join(f"{control}: {control.meaning}" for control in sorted({control for _, control in changed}))
     note = (
-        f"What is left when one input is wrong or missing ({'; '.join(f'{one}: {one.meaning}' for one in used)}). "
-        "Change: of J&F against the same method with its right inputs, paired on the same items. A method that uses "
-        "its inputs loses clearly."
+        f"What is left when one input is wrong or missing ({meanings}). Change: of J&F against the same method with "
+        "its right inputs, paired on the same items. A method that uses its inputs loses clearly."
     )
     head = (*stratum.head, "control", "J", "F", "J&F", _INTERVAL, "change", "95 % interval of it", "items")
-    return (Table("Scores without one of the inputs", head, tuple(body), note),)
+    return (Table("Scores without one of the inputs", head, body, note),)
 
 
 def _classes(stratum: Stratum) -> tuple[Block, ...]:
-    scores = [(row, _by_class(row)) for row in stratum.plain]
+    scores = [(row, average(row.means_by(lambda record: record.category))) for row in stratum.plain]
     if not scores:
         return ()
     panels: dict[str, dict[str, dict[str, float]]] = {}
     videos: dict[str, set[str]] = {}
-    for row, found in scores:
-        panels.setdefault(f"{row.shots}-shot", {})[stratum.owner(row)] = found
+    for row, by_class in scores:
+        panels.setdefault(f"{row.shots}-shot", {})[stratum.owner(row)] = by_class
         for record in row.trainings[0]:
             videos.setdefault(record.category, set()).add(record.video)
     body = tuple(
-        (name, str(len(videos[name])), *(points(found[name]) if name in found else "-" for _, found in scores))
+        (name, str(len(videos[name])), *(points(by_class[name]) if name in by_class else "-" for _, by_class in scores))
         for name in sorted(videos)
     )
-    head = ("class", "query videos", *(f"{stratum.owner(row)}, {row.shots}-shot" for row in stratum.plain))
+    head = ("class", "query videos", *(stratum.label(row) for row in stratum.plain))
     caption = "J&F of each class, mean over training seeds and support seeds."
-    figure = Figure(bar_plot(panels), "Bars of J&F for each class; the table that follows holds the numbers", caption)
+    figure = Figure(BarPlot(panels), "Bars of J&F for each class; the table that follows holds the numbers", caption)
     return figure, Table("J&F of each class", head, body)
 
 
-def _by_class(row: Row) -> dict[str, float]:
-    """J&F of each class, mean over trainings."""
-    found = [means_by(records, lambda record: record.category) for records in row.trainings]
-    return {name: float(np.mean([sum(means[name]) / 2 for means in found])) for name in found[0]}
-
-
 def _scores(row: Row) -> tuple[str, str, str, str]:
-    found = row.estimate
-    return points(found.J), points(found.F), points(found.JF), interval(found.JF_low, found.JF_high)
+    mean = row.estimate
+    return points(mean.J), points(mean.F), points(mean.JF), interval(mean.JF_low, mean.JF_high)
 
 
 def _difference(row: Row, other: Row | None) -> tuple[str, str, str]:
-    found: Difference | None = None
+    difference: Difference | None = None
     if other is not None and row.experiment.manifest == other.experiment.manifest:
-        found = difference_over_trainings(row.trainings, other.trainings, resamples=row.experiment.resamples)
-    if found is None:
+        difference = difference_over_trainings(row.trainings, other.trainings, resamples=row.experiment.resamples)
+    if difference is None:
         return "-", "-", "-"
-    return signed(found.JF), interval(found.JF_low, found.JF_high, "+.1f"), str(found.items)
+    return signed(difference.JF), interval(difference.JF_low, difference.JF_high, "+.1f"), str(difference.items)

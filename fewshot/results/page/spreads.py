@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from fewshot.results.page.content import Block, Table
 from fewshot.results.page.experiments import Row, Stratum
-from fewshot.results.statistics import means_by
+from fewshot.results.statistics import Part
 from fewshot.results.tables import points
 
 FEW_TRAININGS = 3  # below it, a standard deviation over trainings says next to nothing
@@ -18,26 +18,40 @@ def spread_blocks(stratum: Stratum) -> tuple[Block, ...]:
     """A warning where trainings are few, and the table of both spreads."""
     if not stratum.plain:
         return ()
-    head = (*stratum.head, "J&F", "support seeds", "deviation between support seeds", "training seeds")
-    head = (*head, "deviation between training seeds", "J&F of each training seed")
+    head = (*stratum.head, "J&F", "support seeds", "deviation between support seeds", "J&F of each support seed")
+    head = (*head, "training seeds", "deviation between training seeds", "J&F of each training seed")
     note = (
-        "Standard deviations of J&F, in points. Between support seeds: within one training, root mean square over "
-        "trainings. Between training seeds: of the means of whole trainings, which all have the same support draws."
+        "Standard deviations of J&F, in points. Each support seed draws other support clips for every class. Between "
+        "support seeds: within one training, root mean square over trainings. Between training seeds: of the means of "
+        "whole trainings, which all have the same support draws."
     )
     body = tuple((*stratum.cells(row), *_spreads(row)) for row in stratum.plain)
     return (*_few(stratum), Table("J&F by support seed and by training seed", head, body, note))
 
 
 def _spreads(row: Row) -> tuple[str, ...]:
-    draws = [[sum(jf) / 2 for jf in means_by(t, lambda record: record.seed).values()] for t in row.trainings]
+    draws = row.means_by(lambda record: record.seed)
+    by_draw = average(draws)
     # One part that holds all records: the mean of a training, pooled as its scoring asks.
-    means = [sum(means_by(t, lambda record: record.group)[row.trainings[0][0].group]) / 2 for t in row.trainings]
-    each = (f"seed {run.seed}: {points(mean)}" for run, mean in zip(row.experiment.runs, means, strict=True))
+    by_training = {
+        run.seed: whole
+        for run, means in zip(row.experiment.runs, row.means_by(lambda record: record.group), strict=True)
+        for whole in means.values()
+    }
     return (
         points(row.estimate.JF),
-        *(str(len(draws[0])), _deviation(draws)),
-        *(str(len(means)), _deviation([means]), ", ".join(each)),
+        *(str(len(by_draw)), _deviation([list(means.values()) for means in draws]), _each(by_draw)),
+        *(str(len(by_training)), _deviation([list(by_training.values())]), _each(by_training)),
     )
+
+
+def average(trainings: Sequence[Mapping[Part, float]]) -> dict[Part, float]:
+    """The mean over trainings of each part."""
+    return {part: float(np.mean([means[part] for means in trainings])) for part in trainings[0]}
+
+
+def _each(means: Mapping[int, float]) -> str:
+    return ", ".join(f"seed {seed}: {points(mean)}" for seed, mean in means.items())
 
 
 def _few(stratum: Stratum) -> tuple[str, ...]:

@@ -322,7 +322,7 @@ def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
     facts = Run(run).evaluated().summary.facts
     assert facts["transfer"]["seen_in_training"] == SEEN
     assert f"transfer to {other_root}, 1 support seed, paper scoring" in results_table(Run(run).evaluated().summary)
-    assert f"## Transfer to {other_root}" in (run / "results" / "report.md").read_text()
+    assert f"transfer to {other_root}" in (run / "results" / "report.md").read_text()
 
 
 def test_kept_classes_are_named_as_seen_in_the_table(

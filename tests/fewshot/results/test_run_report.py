@@ -1,7 +1,9 @@
 """Report and results table of a small run folder, written by the same functions as a real one."""
 
+import re
 from dataclasses import replace
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from episodes.evaluation_tasks import EvaluationTask
 from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
+from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.gallery import DrawnQuery
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
+from fewshot.results.page.markdown import markdown_page
+from fewshot.results.page.report import build_page
 from fewshot.results.records import Item, Record
-from fewshot.results.run_report import report_text
 from fewshot.results.summary import summarise
 from fewshot.results.tables import results_table
 from fewshot.runs.run import Run
@@ -68,6 +72,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("runs") / "demo")
     run.folder.mkdir()
     records = _records()
+    run.config_file.write_text("name: demo-of-tests\ndata: {root: x, short_side: 480}\n")
     config = {"name": "demo-of-tests", "seed": 0, "data": {"group": 1, "short_side": 96}, "evaluate": {"label": "cma"}}
     for step in (0, 40):
         run.add_start(seed=0, step=step)
@@ -99,6 +104,10 @@ def report(run: Run) -> str:
     return (run.folder / "results" / "report.md").read_text(encoding="utf-8")
 
 
+def report_text(evaluated: EvaluatedRun, folder: Path) -> str:
+    return markdown_page(build_page([evaluated]), folder)
+
+
 def test_the_report_holds_every_number_of_the_main_table(run: Run, report: str) -> None:
     for row in run.evaluated().summary.rows:
         if row.control is None or row.scoring == "paper":
@@ -111,7 +120,7 @@ def test_the_report_holds_every_number_of_the_main_table(run: Run, report: str) 
 def test_the_report_says_how_sure_it_is_and_what_it_stands_on(report: str) -> None:
     assert manifest_hash(manifest(TASKS)) in report
     assert "200 bootstrap resamples" in report
-    assert "3 support seeds" in report
+    assert re.search(r"\| +3 \| +\d\.\d \| seed 0: \d\d\.\d, seed 1: \d\d\.\d, seed 2: \d\d\.\d \|", report)
     assert "demo-of-tests" in report
     assert "312.5" in report
     assert "short side 96" in report
@@ -119,7 +128,7 @@ def test_the_report_says_how_sure_it_is_and_what_it_stands_on(report: str) -> No
 
 
 def test_the_report_names_every_class_control_and_seed(report: str) -> None:
-    for word in (*CLASSES, "support_wrong_class", "support_none", "text_wrong_object", "seed 2"):
+    for word in (*CLASSES, *(control.meaning for control in Control), "seed 2"):
         assert word in report
 
 
@@ -142,15 +151,30 @@ def test_the_training_curve_is_a_picture(run: Run) -> None:
 
 
 def test_equal_runs_give_equal_reports(run: Run, report: str) -> None:
-    results = run.folder / "results"
-    assert report_text(run.evaluated(), results, results / "curve.png") == report
+    assert report_text(run.evaluated(), run.folder / "results") == report
 
 
 def test_a_report_needs_neither_training_nor_pictures(run: Run) -> None:
-    text = report_text(replace(run.evaluated(), start={}, series={}, drawn=()), run.folder, None)
+    text = report_text(replace(run.evaluated(), start={}, series={}, training_curve=None, drawn=()), run.folder)
 
-    for absence in ("No loss was logged", "no start of the training is known", "None were drawn"):
+    for absence in ("No loss was logged", "No start of the training is known", "No query of this run was drawn"):
         assert absence in text
+
+
+def test_the_report_is_of_the_config_that_was_evaluated_not_of_the_training(run: Run, report: str) -> None:
+    assert "short_side: 480" in run.config_file.read_text(encoding="utf-8")
+    assert "short side 96" in report
+    assert "short side 480" not in report
+
+
+def test_pictures_are_linked_from_where_the_report_lies_whatever_they_are_called(run: Run, tmp_path: Path) -> None:
+    evaluated = run.evaluated()
+    drawn = replace(evaluated.drawn[0], picture=tmp_path / "a (b) [c].png", sentence="a [b](c) d]")
+
+    text = report_text(replace(evaluated, drawn=(drawn,)), tmp_path / "report")
+
+    assert "](../a%20%28b%29%20%5Bc%5D.png)" in text
+    assert "sentence “a (b)(c) d)”" in text
 
 
 def test_the_terminal_table_shows_each_row_on_one_line_of_at_most_120_characters(run: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -181,12 +182,11 @@ def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the
             assert point.item._replace(object_id="") == record.item._replace(object_id="")
             assert (point.J_sum, point.F_sum) == pytest.approx((record.J_sum, record.F_sum), abs=1e-2)
     report = (run / "results" / "report.md").read_text()
-    assert "| method | shots | 0 | 1 | 2 |" in report
-    assert "| cma+metasgd | 2 |" in report
+    assert re.findall(r"\| cma\+metasgd \| +2 \| +(\d) \|", report) == ["0", "1", "2"]
 
     assert evaluate_run(run, load_config(run / "config.yaml", (*ROWS, "evaluate.methods=[prototype]"))).curve == ()
     assert not (run / "results" / "adaptation_curve.csv").exists()
-    assert "## Adaptation" not in (run / "results" / "report.md").read_text()
+    assert "adaptation steps" not in (run / "results" / "report.md").read_text()
 
 
 def test_the_rows_of_a_run_are_those_of_its_learner(experiment: Path) -> None:

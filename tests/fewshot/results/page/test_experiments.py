@@ -85,30 +85,47 @@ def test_groups_and_scorings_have_sections_of_their_own(tmp_path: Path) -> None:
     assert all(title.split(",")[0].lower() in page.lead for title in titles)
 
 
+def differences(*folders: Path) -> dict[str, dict[tuple[str, ...], tuple[str, ...]]]:
+    """The tables of differences by caption: row -> (J&F, interval, items)."""
+    section = next(one for one in page_over(folders).sections if one.title == "Group 1, paper scoring")
+    tables = [t for heading, t in section.tables() if heading.endswith("Differences")]
+    return {t.caption: {row[:-3]: row[-3:] for row in t.body} for t in tables}
+
+
 def test_every_method_is_compared_with_the_first_experiments_model_fed_forward(tmp_path: Path) -> None:
     better = {"train": {"steps": 99}}
     runs = [write_run(tmp_path / "a", noise=0.0), write_run(tmp_path / "b", noise=0.0, shift=0.05, config=better)]
 
-    found = table(page_over(runs), "Group 1, paper scoring", "Differences from the model fed forward")
+    of_model = differences(*runs)["Differences from a, cma"]
 
-    differences = {row[:3]: row[3:] for row in found.body}
-    assert found.caption == "Differences from a, cma"
-    assert set(differences) == {
+    assert set(of_model) == {
         *((e, m, k) for e in "ab" for m in ("prototype", "cma+finetune") for k in "15"),
         *(("b", "cma", k) for k in "15"),
     }
-    assert differences["b", "cma", "1"] == ("+5.0", "[+5.0, +5.0]", "18")
-    assert differences["a", "cma+finetune", "5"] == ("+5.0", "[+5.0, +5.0]", "18")
-    assert differences["b", "prototype", "1"] == ("-35.0", "[-35.0, -35.0]", "18")
+    assert of_model["b", "cma", "1"] == ("+5.0", "[+5.0, +5.0]", "18")
+    assert of_model["a", "cma+finetune", "5"] == ("+5.0", "[+5.0, +5.0]", "18")
+    assert of_model["b", "prototype", "1"] == ("-35.0", "[-35.0, -35.0]", "18")
+
+
+def test_methods_are_compared_with_the_plainest_one_and_with_themselves_at_fewer_shots(tmp_path: Path) -> None:
+    tables = differences(write_run(tmp_path / "a", noise=0.0))
+
+    assert tables["Differences from prototype"]["cma+finetune", "5"] == ("+40.0", "[+40.0, +40.0]", "18")
+    assert set(tables["Differences from the fewest shots"]) == {(m, "5") for m in ("prototype", "cma", "cma+finetune")}
+    assert tables["Differences from the fewest shots"]["cma", "5"] == ("+5.0", "[+5.0, +5.0]", "18")
+
+
+def test_which_model_was_fed_forward_is_what_the_config_says_whatever_it_is_called(tmp_path: Path) -> None:
+    assert "Differences from cma+finetune" in differences(
+        write_run(tmp_path / "a", config={"evaluate": {"label": "cma+finetune"}})
+    )
 
 
 def test_runs_with_other_support_lists_are_not_compared(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / "a"), write_run(tmp_path / "b", support="b")]
+    of_model = differences(write_run(tmp_path / "a"), write_run(tmp_path / "b", support="b"))["Differences from a, cma"]
 
-    found = table(page_over(runs), "Group 1, paper scoring", "Differences from the model fed forward")
-
-    assert {row[3:] for row in found.body if row[0] == "b"} == {("-", "-", "-")}
-    assert all(row[3] != "-" for row in found.body if row[0] == "a")
+    assert {cells for row, cells in of_model.items() if row[0] == "b"} == {("-", "-", "-")}
+    assert all(cells[0] != "-" for row, cells in of_model.items() if row[0] == "a")
 
 
 def test_a_control_is_paired_with_its_own_method(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from episodes.errors import UserError
 from fewshot.cli import main
-from fewshot.results.page import pictures
+from fewshot.results.page import html
 from fewshot.results.page.html import html_page
 from fewshot.runs.run import Run
 from tests.synthetic_runs import CLASSES, page_over, write_run
@@ -60,14 +60,15 @@ def page(run: Path) -> str:
 def test_every_section_is_present_once_for_each_scoring(page: str) -> None:
     headings = Reader(page).headings
 
-    for once in ("Runs", "Group 1, paper scoring", "Group 1, davis scoring", "Queries", "Support lists"):
+    for once in ("Runs", "Group 1, paper scoring", "Group 1, davis scoring", "Queries", "Evaluations"):
         assert headings.count(once) == 1
-    for once in ("Config differences", "Environment", "Run demo"):
+    for once in ("Training", "Environment"):
         assert headings.count(once) == 1
+    assert "Config differences" not in headings, "one run differs from nothing"
     for each in (
         "Methods and shots",
         "J&F over shots",
-        "Differences from the model fed forward",
+        "Differences",
         "Controls",
         "Classes",
     ):
@@ -102,7 +103,8 @@ def test_the_headline_table_has_the_numbers_of_the_summary(run: Path) -> None:
     for row, cells in zip(rows, table.body, strict=True):
         low_high = f"[{row.JF_low:.1f}, {row.JF_high:.1f}]"
         assert cells[:6] == (row.method, str(row.shots), f"{row.J:.1f}", f"{row.F:.1f}", f"{row.JF:.1f}", low_high)
-        assert cells[6] == "0.25"
+        assert cells[6:9] == (f"{row.J_visible:.1f}", f"{row.F_visible:.1f}", f"{row.absent:.1f}")
+        assert cells[9] == "0.25"
 
 
 def test_equal_runs_give_equal_pages(run: Path, page: str) -> None:
@@ -138,25 +140,26 @@ def test_names_and_sentences_are_text_wherever_they_stand(tmp_path: Path) -> Non
 
 def test_pictures_beyond_the_size_of_the_page_are_counted_not_shown(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [source for source in Reader(html_page(page_over([run]))).sources if "webp" in source]
-    monkeypatch.setattr(pictures, "MOST_BYTES", len(whole[0]) + len(whole[1]))
+    monkeypatch.setattr(html, "MOST_BYTES", len(whole[0]) + len(whole[1]))
 
     found = Reader(html_page(page_over([run])))
 
     assert [source for source in found.sources if "webp" in source] == whole[:2]
-    assert "2 picture(s) do not fit" in found.text
+    assert found.text.count("This picture does not fit") == 2
+    assert "As the tasks come" in found.text
 
 
 def test_an_evaluation_without_pictures_says_so(tmp_path: Path) -> None:
     page = html_page(page_over([write_run(tmp_path / "run", pictures=0)]))
 
-    assert "No query of this run is shown" in page
+    assert "No query of this run was drawn" in page
 
 
 def test_a_damaged_index_of_pictures_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     (run / "results" / "overlays" / "0.png").write_bytes(b"no picture")
     with pytest.raises(UserError, match=r"0\.png is not a picture"):
-        page_over([run])
+        html_page(page_over([run]))
     (run / "results" / "overlays" / "0.png").unlink()
     with pytest.raises(UserError, match=r"overlays\.json names '0\.png'"):
         page_over([run])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewshot.results.page.adaptation import adaptation_curves
+from fewshot.results.page.adaptation import adaptation_rows
 from fewshot.results.page.content import Table
 from fewshot.results.page.experiments import group_runs, strata
 from fewshot.results.page.spreads import spread_blocks
@@ -79,10 +79,10 @@ def test_an_adaptation_curve_is_the_mean_over_trainings_and_becomes_a_figure_and
     runs = [write_run(tmp_path / f"s{n}", seed=n, curve=curve_points(shift)) for n, shift in enumerate((0.0, 0.1))]
 
     (experiment,) = group_runs(evaluated_runs(runs))
-    (points,) = adaptation_curves(experiment, 1).values()
+    means = [(steps, row.estimate) for steps, row in adaptation_rows(experiment, 1)]
 
-    assert [(point.x, round(point.JF, 6)) for point in points] == [(0, 55.0), (2, 56.0), (10, 60.0)]
-    assert all(point.low - 1e-9 <= point.JF <= point.high + 1e-9 for point in points)
+    assert [(steps, round(mean.JF, 6)) for steps, mean in means] == [(0, 55.0), (2, 56.0), (10, 60.0)]
+    assert all(mean.JF_low - 1e-9 <= mean.JF <= mean.JF_high + 1e-9 for _, mean in means)
     headings = [part.title for part in page_over(runs).sections[1].parts]
     assert "J&F over adaptation steps" in headings
 

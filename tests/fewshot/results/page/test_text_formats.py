@@ -6,7 +6,7 @@ import pytest
 
 from fewshot.results.page.content import Page, Section, Table
 from fewshot.results.page.latex import latex_tables
-from fewshot.results.page.markdown import markdown_tables
+from fewshot.results.page.markdown import markdown_page
 from fewshot.results.tables import numeric_columns
 from tests.synthetic_runs import page_over, write_run
 
@@ -24,7 +24,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 def test_both_formats_hold_every_table(page: Page) -> None:
     tables = [table for section in page.sections for _, table in section.tables()]
-    latex, markdown = latex_tables(page), markdown_tables(page)
+    latex, markdown = latex_tables(page), markdown_page(page)
 
     assert len(tables) > 6
     assert latex.count(r"\begin{tabular}") == latex.count(r"\end{table}") == len(tables)
@@ -64,7 +64,7 @@ def test_a_latex_row_that_begins_with_a_bracket_is_not_the_option_of_a_line_brea
 
 def test_line_breaks_and_control_characters_in_a_name_end_no_row() -> None:
     assert "a b c" in latex_tables(page_of("a\nb\x07c"))
-    assert "| a b " in markdown_tables(page_of("a\nb"))
+    assert "| a b " in markdown_page(page_of("a\nb"))
 
 
 def test_names_that_begin_with_a_digit_are_no_numbers() -> None:
@@ -91,7 +91,7 @@ def test_minus_signs_and_long_words_are_set_as_such() -> None:
     ],
 )
 def test_markup_in_a_name_stays_text_in_markdown(name: str, written: str) -> None:
-    assert f"| {written} " in markdown_tables(page_of(name))
+    assert f"| {written} " in markdown_page(page_of(name))
 
 
 def test_a_table_that_is_too_wide_for_a_page_is_made_to_fit_and_no_other(page: Page) -> None:
