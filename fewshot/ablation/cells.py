@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from fewshot.config.experiment import ExperimentConfig, check_section, plain
 from fewshot.config.shipped import own_or_shipped
 from fewshot.config.yaml_text import Key
 
-MANY_CELLS = 64  # more than this is rather a mistake in the grid than meant
+MANY_CELLS = 64  # more are probably a mistake in the grid
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Ablation:
     cells: tuple[Cell, ...]
 
     def refuse_many(self, allowed: bool) -> None:
-        """ConfigError if there are more than MANY_CELLS cells and that was not allowed."""
+        """Raises ConfigError if there are more than MANY_CELLS cells, unless that is allowed."""
         if len(self.cells) > MANY_CELLS and not allowed:
             raise ConfigError(
                 f"The ablation {self.config.name!r} has {len(self.cells)} cells, more than {MANY_CELLS}. "
@@ -62,9 +63,9 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
         )
     base = _laid_over(load_document(own_or_shipped(config.base, path.parent)), document, ("values",), config.values)
     for text in overrides:
-        over = parse_override(text)
+        override = parse_override(text)
         _refuse_contradiction(config, text)
-        base = merge(base, over)
+        base = merge(base, override)
     cells = [_cell(config, base, document, str(path), variant, point) for variant, point in _combinations(config)]
     _refuse_equal(cells, str(path))
     return Ablation(config, tuple(cells))
@@ -72,8 +73,8 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
 
 def point_label(point: Mapping[str, Any], keys: Sequence[str]) -> str:
     """The values of `point` in a few characters, as in `steps-4_scope-head`; short names are unique among `keys`."""
-    last = [key.rpartition(".")[2] for key in keys]
-    names = {key: short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)}
+    short = {key: key.rpartition(".")[2] for key in keys}
+    names = {key: key if list(short.values()).count(name) > 1 else name for key, name in short.items()}
     return "_".join(f"{names[key]}-{_word(value)}" for key, value in point.items())
 
 
@@ -86,13 +87,13 @@ def _combinations(config: AblationConfig) -> Iterator[tuple[str, dict[str, Any]]
 def _cell(
     config: AblationConfig, base: Document, file: Document, source: str, variant: str, point: dict[str, Any]
 ) -> Cell:
-    own = config.cells.get(variant, {})
+    values = config.cells.get(variant, {})
     label = "_".join(part for part in (variant, point_label(point, list(config.grid))) if part)
     for name in point:
-        if any(_overlap(name, other) for other in own):
+        if any(_overlap(name, other) for other in values):
             place = file.place(("grid", name))
             raise ConfigError(f"{place}: the grid sets {name!r}, and so does the cell {variant!r}. Keep one.")
-    document = _laid_over(base, file, ("cells", variant), own)
+    document = _laid_over(base, file, ("cells", variant), values)
     document = _laid_over(document, file, ("grid",), point)
     document = merge(document, Document({"name": f"{config.name}-{label}"}))
     return Cell(label, variant, point, check_section(ExperimentConfig, document, f"Cell {label!r} of {source}"))
@@ -106,7 +107,7 @@ def _laid_over(base: Document, file: Document, section: Key, values: Mapping[str
         if name == "name":
             raise ConfigError(f"{place}: the name of an experiment follows from its cell; remove `name`.")
         if not all(re.fullmatch(r"[A-Za-z_][\w-]*", part) for part in key):
-            raise ConfigError(f"{place}: {name!r} is no dotted key. Write train.steps, or model.affinity.stages.")
+            raise ConfigError(f"{place}: {name!r} is not a dotted key. Write train.steps, or model.affinity.stages.")
         nested: Any = value
         for part in reversed(key):
             nested = {part: nested}
@@ -115,7 +116,7 @@ def _laid_over(base: Document, file: Document, section: Key, values: Mapping[str
 
 
 def _refuse_contradiction(config: AblationConfig, text: str) -> None:
-    """An override that a cell would silently undo is refused."""
+    """Raises ConfigError for an override that a cell would silently undo."""
     name = text.partition("=")[0].strip()
     if name == "name":
         raise ConfigError(
@@ -129,31 +130,25 @@ def _refuse_contradiction(config: AblationConfig, text: str) -> None:
 
 
 def _overlap(first: str, second: str) -> bool:
-    """One key is the other, or lies inside it."""
+    """Whether one key is the other, or lies inside it."""
     return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
 
 
 def _refuse_equal(cells: Sequence[Cell], source: str) -> None:
-    labels: set[str] = set()
-    known: list[tuple[dict[str, Any], str]] = []
+    values: dict[str, dict[str, Any]] = {}  # by the label of a cell
     for cell in cells:
-        if cell.label in labels:
+        if cell.label in values:
             raise ConfigError(
                 f"{source}: two cells would be called {cell.label!r}. List each value once, or name cells in `cells`."
             )
-        labels.add(cell.label)
-        values = {key: value for key, value in plain(cell.config).items() if key != "name"}
-        for other, label in known:
-            if other == values:
+        own = plain(cell.config) | {"name": ""}
+        for label, other in values.items():
+            if other == own:
                 raise ConfigError(f"{source}: the cells {label!r} and {cell.label!r} have equal values. Keep one.")
-        known.append((values, cell.label))
+        values[cell.label] = own
 
 
 def _word(value: Any) -> str:
     """A value as part of a folder's name."""
-    if isinstance(value, list | tuple):
-        return "-".join(map(_word, value)) or "empty"
-    text = (
-        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-    )
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.") or "empty"

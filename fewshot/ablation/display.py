@@ -20,6 +20,7 @@ from fewshot.runs.run import Run
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # between two looks at the files of running jobs
 _LINE_SECONDS = 60.0  # between two lines that say how far running cells are
+_ACTIVITIES = {"features": "preparing", "train": "training", "evaluate": "evaluating"}  # of a running job, by its verb
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,16 @@ class CellView:
 
 def view(job: Job, schedule: Schedule) -> CellView:
     """The cell of an evaluation: where it is, with the training that it may share with others."""
-    known = {name: schedule.states[name] for name in job.needs if name in schedule.states}
     state: str = schedule.states[job.name]
-    if state == "running":
-        state = "evaluating"
-    elif state == "waiting":
-        words = {"training": "training", "features": "preparing"}
-        state = next((words[name.split("-")[0]] for name, now in known.items() if now == "running"), state)
+    if state in ("waiting", "running"):
+        own = [other for other in schedule.jobs if other.name in (*job.needs, job.name)]
+        running = [_ACTIVITIES[other.verb] for other in own if schedule.states[other.name] == "running"]
+        state = running[0] if running else state
     run = Run(job.folder)
     step, score = run.last_metrics()
     if state == "done":
         score = run.results.read_summary().rows[0].JF
-    seconds = sum(schedule.seconds(name) for name in (job.name, *known))
+    seconds = sum(schedule.seconds(name) for name in (job.name, *job.needs))
     return CellView(job.name, state, step, job.config.train.steps, score, seconds)
 
 
@@ -62,7 +61,7 @@ class Display:
         self.schedule = schedule
         self.evaluations = [job for job in schedule.jobs if job.verb == "evaluate"]
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-        self._looked = self._said = time.monotonic() - _LOOK_SECONDS
+        self._last_look = self._last_line = time.monotonic() - _LOOK_SECONDS
         self._states: dict[str, str] = {}
 
     def __enter__(self) -> Display:
@@ -79,26 +78,26 @@ class Display:
 
     def __call__(self) -> None:
         now = time.monotonic()
-        if now - self._looked >= _LOOK_SECONDS:
+        if now - self._last_look >= _LOOK_SECONDS:
             self._show(now)
 
     def _show(self, now: float) -> None:
-        self._looked = now
+        self._last_look = now
         views = [view(job, self.schedule) for job in self.evaluations]
         if self._live is not None:
             self._live.update(_table(views), refresh=True)
             return
-        periodic = now - self._said >= _LINE_SECONDS
-        for shown in views:
-            changed = self._states.get(shown.label) != shown.state
-            if changed or (periodic and shown.state in ("training", "evaluating", "preparing")):
-                log.info("%s: %s, step %s, J&F %s, %s", *shown.cells())
-                self._said = now
-            self._states[shown.label] = shown.state
+        periodic = now - self._last_line >= _LINE_SECONDS
+        for cell in views:
+            changed = self._states.get(cell.label) != cell.state
+            if changed or (periodic and cell.state in _ACTIVITIES.values()):
+                log.info("%s: %s, step %s, J&F %s, %s", *cell.cells())
+                self._last_line = now
+            self._states[cell.label] = cell.state
 
 
 def _table(views: Sequence[CellView]) -> Table:
     table = Table("cell", "state", "step", "J&F so far", "time", box=None, pad_edge=False)
-    for shown in views:
-        table.add_row(*shown.cells())
+    for cell in views:
+        table.add_row(*cell.cells())
     return table

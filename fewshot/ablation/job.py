@@ -12,7 +12,7 @@ from fewshot.config.experiment import ExperimentConfig, config_hash
 from fewshot.runs.checkpoint import read_state
 from fewshot.runs.run import Run
 
-LOG = "log.txt"
+_LOG = "log.txt"
 _FAILURE = "failure.json"
 _LOG_LINES = 8  # last lines of a failed job's log that are reported
 
@@ -38,15 +38,20 @@ class Job:
             "evaluate": ("evaluate", str(self.folder)),
         }[self.verb]
 
+    @property
+    def log(self) -> Path:
+        """File of what the command writes to stdout and stderr."""
+        return self.folder / _LOG
+
     def is_done(self) -> bool:
         """True when the job's files are complete and of this config. Features are always looked through again."""
         if self.verb == "train":
-            found = Run(self.folder).latest()
-            return found is not None and int(read_state(found)["step"]) >= self.config.train.steps
+            checkpoint = Run(self.folder).latest()
+            return checkpoint is not None and int(read_state(checkpoint)["step"]) >= self.config.train.steps
         if self.verb == "evaluate" and self.training is not None:
-            run, which = Run(self.folder), self.config.evaluate.checkpoint
-            checkpoint = run.chosen_checkpoint(which) if run.shows(Run(self.training)) else None
-            return checkpoint is not None and run.is_evaluated(self.config, checkpoint)
+            run = Run(self.folder)
+            chosen = run.chosen_checkpoint(self.config.evaluate.checkpoint)
+            return chosen is not None and run.shows(Run(self.training)) and run.is_evaluated(self.config, chosen)
         return False
 
     def lay_out(self) -> None:
@@ -59,7 +64,7 @@ class Job:
     # ------------------------------------------------------------------ failure
 
     def record_failure(self, code: int) -> None:
-        """Note that the command ended with an exit code other than 0: it is not tried again unasked."""
+        """Note that the command ended with an exit code other than 0: it is tried again only when asked."""
         content = {"config": config_hash(self.config), "exit_code": code}
         write_whole(self.folder / _FAILURE, (json.dumps(content) + "\n").encode())
 
@@ -72,12 +77,11 @@ class Job:
         return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["config"] == config_hash(self.config)
 
     def append_log(self, text: str) -> None:
-        """Add to the log what the command could not say itself."""
-        with open(self.folder / LOG, "a", encoding="utf-8") as log:
+        """Add to the log what the command itself could not write."""
+        with open(self.log, "a", encoding="utf-8") as log:
             log.write(f"{text}\n")
 
     def log_tail(self) -> str:
         """The last lines of what the command wrote."""
-        path = self.folder / LOG
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines() if self.log.is_file() else []
         return "\n".join(lines[-_LOG_LINES:])

@@ -28,7 +28,7 @@ from submitit.helpers import Checkpointable, environment_variables
 
 from episodes.errors import UserError
 from fewshot.ablation.config import SlurmConfig
-from fewshot.ablation.job import LOG, Job
+from fewshot.ablation.job import Job
 from fewshot.runs.interruption import children_shielded
 
 _PROGRAM = "fewshot"  # the module whose command line a job runs
@@ -62,9 +62,7 @@ class Launcher:
         shutil.rmtree(folder, ignore_errors=True)  # local job ids are process ids, which come again
         executor = submitit.AutoExecutor(folder, cluster="local" if self.slurm is None else "slurm")
         executor.update_parameters(**self._parameters(job))
-        command = _Command(
-            _PROGRAM, (sys.argv[0], *job.arguments), (job.folder / LOG).absolute(), os.environ.get(_DEVICES)
-        )
+        command = _Command(_PROGRAM, (sys.argv[0], *job.arguments), job.log.absolute(), os.environ.get(_DEVICES))
         variables = {
             "OMP_NUM_THREADS": job.config.machine.threads or self.threads,
             # The job runs the code of this process, and no folder `models` of the user's hides any of it.

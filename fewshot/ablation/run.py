@@ -14,7 +14,6 @@ from episodes.errors import ConfigError, SamplingError, UserError
 from episodes.files import write_whole
 from fewshot.ablation.cells import Ablation, Cell
 from fewshot.ablation.display import Display
-from fewshot.ablation.job import LOG
 from fewshot.ablation.launch import Launcher
 from fewshot.ablation.plan import plan_jobs
 from fewshot.ablation.plot import draw_plot
@@ -42,7 +41,7 @@ def run_ablation(
 ) -> str:
     """Train and evaluate what is missing; returns the text of table.md. The benchmarks must have been written.
 
-    At most `jobs` commands run at a time, and no more than `memory` GB hold by the file's `memory_gb`. Raises
+    At most `jobs` commands run at a time, and no more than fit `memory` GB at the file's `memory_gb` each. Raises
     SamplingError before anything runs if a benchmark cannot supply a cell, AblationError if cells failed: the
     table then has the others.
     """
@@ -78,8 +77,9 @@ def concurrency(ablation: Ablation, *, jobs: int | None, memory: float | None) -
         return jobs or len(ablation.cells)
     cores = _cores()
     threads = max(cell.config.machine.threads or cores for cell in ablation.cells)
-    held = memory if memory is not None else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIGABYTE
-    return max(1, min(jobs or cores // threads, int(held / needed)))
+    if memory is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIGABYTE
+    return max(1, min(jobs or cores // threads, int(memory / needed)))
 
 
 def check_tasks(cells: Sequence[Cell]) -> dict[Path, str]:
@@ -116,23 +116,23 @@ def _refuse_failures(ablation: Ablation, schedule: Schedule, folder: Path) -> No
     if not schedule.failed:
         return
     missing = [cell.label for cell in ablation.cells if schedule.states[cell.label] != "done"]
-    ends = "; ".join(f"{job.name} ({job.folder / LOG}): {job.log_tail()}" for job in schedule.failed)
+    tails = "; ".join(f"{job.name} ({job.log}): {job.log_tail()}" for job in schedule.failed)
     raise AblationError(
         f"{len(missing)} of {len(ablation.cells)} cells have no result ({', '.join(missing)}); "
         f"{folder / 'table.md'} has the others. "
-        f"Last lines of what failed: {ends}. Mend the cause, then give the same command with --retry."
+        f"Last lines of what failed: {tails}. Fix the cause, then give the same command with --retry."
     )
 
 
 @contextmanager
 def _claimed(folder: Path) -> Iterator[int]:
-    """The folder, made if absent, for this process and those it starts alone; yields the lock's file descriptor.
+    """Reserves `folder`, made if absent, for this process and those that it starts; yields the lock's file descriptor.
 
-    The lock is held until the last of them has ended: a command whose start was killed is not started again beside it.
+    The lock is held until the last of them has ended: the jobs of a killed ablation are not started a second time.
     """
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {_LOCK} and _MARK not in held:
-        raise ConfigError(f"{folder} is not empty and no ablation (it holds no {_MARK}). Choose another with --out.")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names - {_LOCK} and _MARK not in names:
+        raise ConfigError(f"{folder} is not empty, and not an ablation's: it has no {_MARK}. Choose another --out.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; an ablation needs a folder. Choose another with --out.")
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +142,7 @@ def _claimed(folder: Path) -> Iterator[int]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AblationError(
-                f"{folder}: another `ablate`, or a cell that it started, is at work here. Wait until it has ended, "
+                f"{folder}: another `ablate`, or a job that it started, is at work here. Wait until it has ended, "
                 "or end it."
             ) from error
         yield lock

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from fewshot.ablation.job import LOG, Job
+from fewshot.ablation.job import Job
 from fewshot.ablation.launch import Launcher, RunningJob
 from fewshot.runs.interruption import uninterrupted
 
@@ -79,7 +79,7 @@ class Schedule:
             self.states[job.name] = "failed" if code else "done"
             if code:
                 job.record_failure(code)
-                log.error("%s failed (exit code %d), %s:\n%s", job.name, code, job.folder / LOG, job.log_tail())
+                log.error("%s failed (exit code %d), %s:\n%s", job.name, code, job.log, job.log_tail())
                 self._block()
 
     def _start(self, running: dict[str, RunningJob], launcher: Launcher, limit: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from episodes.controls import Control
 from episodes.files import write_whole
 from fewshot.ablation.cells import Cell
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.records import Record
+from fewshot.results.records import Record, csv_text
 from fewshot.results.statistics import Difference, paired_difference
 from fewshot.results.summary import Key, SummaryRow, split
 from fewshot.results.tables import (
@@ -58,20 +56,20 @@ def table_rows(runs: Mapping[str, EvaluatedRun], cells: Sequence[Cell]) -> list[
     for cell in cells:
         if cell.label not in runs:
             continue
-        found = {_key(row): row for row in runs[cell.label].summary.rows}
-        parts = split(runs[cell.label].records)
+        summary_rows = {_key(row): row for row in runs[cell.label].summary.rows}
+        records = split(runs[cell.label].records)
         if cell is cells[0]:
-            reference = parts
+            reference = records
         # Controls may be run with numbers of shots of their own.
-        for method, shots, scoring, group in dict.fromkeys((k[0], k[1], k[3], k[4]) for k in found):
+        for method, shots, scoring, group in dict.fromkeys((k[0], k[1], k[3], k[4]) for k in summary_rows):
             plain: Key = (method, shots, None, scoring, group)
-            controls = {control: (method, shots, control, scoring, group) for control in Control}
+            keys = {control: (method, shots, control, scoring, group) for control in Control}
+            controls = {control: summary_rows[key] for control, key in keys.items() if key in summary_rows}
             change = None
-            if cell is not cells[0] and plain in parts and plain in reference:
+            if cell is not cells[0] and plain in records and plain in reference:
                 resamples = cell.config.evaluate.bootstrap_samples
-                change = paired_difference(parts[plain], reference[plain], resamples=resamples)
-            changed = {control: found[key] for control, key in controls.items() if key in found}
-            rows.append(TableRow(cell, group, scoring, method, shots, found.get(plain), changed, change))
+                change = paired_difference(records[plain], reference[plain], resamples=resamples)
+            rows.append(TableRow(cell, group, scoring, method, shots, summary_rows.get(plain), controls, change))
     return rows
 
 
@@ -91,28 +89,24 @@ def write_markdown(path: Path, name: str, rows: Sequence[TableRow], first: str, 
 def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
     """Write table.csv: a column for each key of the grid, scores with every bit; empty where there is none."""
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.point))
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
     scores = ("J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent")
     changes = ("items", "JF", "JF_low", "JF_high")
-    lines.writerow(
-        [
-            *("cell", "variant", *keys, "group", "scoring", "method", "shots", *scores),
-            *(f"change_{name}" for name in changes),
-            *(head.replace(" ", "_") for head in _HEADINGS),
-        ]
+    head = (
+        *("cell", "variant", *keys, "group", "scoring", "method", "shots", *scores),
+        *(f"change_{name}" for name in changes),
+        *(heading.replace(" ", "_") for heading in _HEADINGS),
     )
-    for row in rows:
-        lines.writerow(
-            [
-                *(row.cell.label, row.cell.variant, *(row.cell.point.get(key, "") for key in keys)),
-                *(row.group, row.scoring, row.method, row.shots),
-                *(_number(row.scores, name) for name in scores),
-                *(_number(row.change, name) for name in changes),
-                *(_number(row.controls.get(control), "JF") for control in Control),
-            ]
+    body = [
+        (
+            *(row.cell.label, row.cell.variant, *(row.cell.point.get(key, "") for key in keys)),
+            *(row.group, row.scoring, row.method, row.shots),
+            *(_number(row.scores, name) for name in scores),
+            *(_number(row.change, name) for name in changes),
+            *(_number(row.controls.get(control), "JF") for control in Control),
         )
-    write_whole(path, text.getvalue().encode())
+        for row in rows
+    ]
+    write_whole(path, csv_text(head, body).encode())
 
 
 def _key(row: SummaryRow) -> Key:
@@ -122,8 +116,8 @@ def _key(row: SummaryRow) -> Key:
 def _cells(row: TableRow) -> tuple[str, ...]:
     scores, visible = ("-",) * 4, ("-",) * 3
     if row.scores is not None:
-        found, visible = row.scores, visible_cells(row.scores)
-        scores = (points(found.J), points(found.F), points(found.JF), interval(found.JF_low, found.JF_high))
+        s, visible = row.scores, visible_cells(row.scores)
+        scores = (points(s.J), points(s.F), points(s.JF), interval(s.JF_low, s.JF_high))
     change = ("-", "-")
     if row.change is not None:
         change = signed(row.change.JF), interval(row.change.JF_low, row.change.JF_high, "+.1f")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fewshot.results.statistics import Estimate
+from fewshot.results.summary import SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _LABEL = 28  # characters of a class name beside its bars
 _MARKERS = ("o", "s", "D", "^", "v")
+
+
+def whiskers(scores: Sequence[Estimate | SummaryRow]) -> list[list[float]]:
+    """How far the intervals reach below and above J&F: not at all where one lies wholly on the other side."""
+    return [[max(0.0, one.JF - one.JF_low) for one in scores], [max(0.0, one.JF_high - one.JF) for one in scores]]
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,7 @@ class LinePlot:
                 axes.errorbar(
                     [x + apart * (number - (len(self.lines) - 1) / 2) for x, _ in line],
                     [one.JF for _, one in line],
-                    # A percentile interval may lie wholly on one side of the mean.
-                    yerr=[[max(0.0, e.JF - e.JF_low) for _, e in line], [max(0.0, e.JF_high - e.JF) for _, e in line]],
+                    yerr=whiskers([one for _, one in line]),
                     color=_COLOURS[number % len(_COLOURS)],
                     marker=_MARKERS[number % len(_MARKERS)],
                     capsize=3,

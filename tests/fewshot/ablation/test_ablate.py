@@ -18,7 +18,6 @@ from PIL import Image
 from episodes.errors import ConfigError
 from fewshot import cli
 from fewshot.ablation.cells import load_ablation
-from fewshot.ablation.job import LOG
 from fewshot.ablation.run import AblationError, _claimed, concurrency
 from fewshot.runs.progress import start_logging
 from tests.markdown import markdown_rows
@@ -76,7 +75,7 @@ class InThisProcess:
         pass
 
     def start(self, job):
-        with open(job.folder / LOG, "a") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
+        with open(job.log, "a") as log, contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
             code = cli.main(job.arguments)
         start_logging()  # the job's log is closed
         return Ended(code)
@@ -165,7 +164,7 @@ def test_an_interrupted_parallel_ablation_gives_the_table_of_an_undisturbed_sequ
 
 def test_a_finished_ablation_runs_nothing_again(interrupted):
     folder = interrupted[0] / "runs/ablations/study"
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name in (LOG, "summary.json")}
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name in ("log.txt", "summary.json")}
     code, _, err = ablate_here(interrupted[0])
     assert code == 0, err
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -190,11 +189,11 @@ def test_of_cells_added_later_only_what_is_missing_runs_and_one_that_fails_is_re
     assert ("three", "cma", "1") in [row[:3] for row in rows]
     assert "hopeless" not in [row[0] for row in rows]
 
-    before = (folder / "hopeless" / LOG).read_text()
+    before = (folder / "hopeless" / "log.txt").read_text()
     assert ablate_here(study)[0] == 2
-    assert (folder / "hopeless" / LOG).read_text() == before, "it is not tried again unasked"
+    assert (folder / "hopeless" / "log.txt").read_text() == before, "it is not tried again unasked"
     assert ablate_here(study, "--retry")[0] == 2
-    assert (folder / "hopeless" / LOG).read_text() != before
+    assert (folder / "hopeless" / "log.txt").read_text() != before
 
 
 @pytest.mark.parametrize(
@@ -227,7 +226,7 @@ def test_a_folder_of_other_things_is_not_made_an_ablation(tiny_set, tmp_path, mo
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("keep")
     assert cli.main(["ablate", "study.yaml", "--out", str(tmp_path / "mine")]) == 2
-    assert "mine is not empty and no ablation" in capsys.readouterr().err
+    assert "mine is not empty, and not an ablation's" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 

@@ -123,7 +123,7 @@ def test_a_wrong_value_is_named_with_its_cell(refused):
         ("cells: {a: {}, b: {train.steps: 7}}", ("'a' and 'b' have equal values",)),
         ("cells: {a: {seed: 1}}\ngrid: {seed: [1, 2]}", ("'seed'", "'a'", "Keep one")),
         ("cells: {a: {name: other}}", ("remove `name`",)),
-        ("cells: {a: {train..steps: 1}}", ("no dotted key",)),
+        ("cells: {a: {train..steps: 1}}", ("not a dotted key",)),
         ("cells: {shared: {}}", ("'shared' is taken",)),
         ("cells: {a/b: {}}", ("a/b",)),
         ("cellz: {a: {}}", ("'cellz'", "'cells'")),

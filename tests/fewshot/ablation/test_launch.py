@@ -9,7 +9,7 @@ import pytest
 
 from episodes.errors import UserError
 from fewshot.ablation.config import SlurmConfig
-from fewshot.ablation.job import LOG, Job
+from fewshot.ablation.job import Job
 from fewshot.ablation.launch import Launcher
 from fewshot.config.experiment import load_config
 from fewshot.runs.checkpoint import latest, read_state
@@ -153,9 +153,9 @@ def test_a_job_has_its_threads_the_gpus_of_this_process_a_session_of_its_own_and
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     job, running = start("machine.threads=0")
     assert exit_code(running) == 1
-    lines = (job.folder / LOG).read_text().splitlines()
+    lines = job.log.read_text().splitlines()
     assert lines[:2] == ["1 3 True '' train", "below Python"]
     assert lines[-1] == "ValueError: at last"
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     exit_code(start("machine.threads=2")[1])
-    assert "2 None True '' train" in (job.folder / LOG).read_text()
+    assert "2 None True '' train" in job.log.read_text()

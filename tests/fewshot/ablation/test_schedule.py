@@ -2,12 +2,11 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from fewshot.ablation import schedule as module
-from fewshot.ablation.job import LOG, Job
+from fewshot.ablation.job import Job
 from fewshot.ablation.schedule import Schedule
 from fewshot.config.experiment import load_config
 
@@ -63,7 +62,7 @@ class Script:
         self.started.append(job.name)
         self.running.add(job.name)
         self.most = max(self.most, len(self.running))
-        (job.folder / LOG).write_text(f"{job.name} begins\nand ends\n")
+        job.log.write_text(f"{job.name} begins\nand ends\n")
         return Run(self, job, 3)
 
 
@@ -193,4 +192,4 @@ def test_the_display_names_state_step_and_score_of_each_cell(jobs, caplog):
 
 def test_a_job_folder_is_read_for_its_log_even_where_there_is_none(tmp_path, jobs):
     assert jobs[0].log_tail() == ""
-    assert not Path(jobs[0].folder / LOG).exists()
+    assert not jobs[0].log.exists()
