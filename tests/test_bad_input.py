@@ -131,7 +131,7 @@ def test_too_few_videos_for_evaluation_are_refused_before_training_is_spent_on_t
     assert untouched()
 
 
-def test_a_refused_start_does_not_stand_in_the_way_of_a_mended_one(experiment, said):
+def test_a_refused_start_does_not_stand_in_the_way_of_a_corrected_one(experiment, said):
     said("train", experiment, "episodes.shots=3", "train.steps=1")
     assert cli.main(["train", str(experiment), "episodes.shots=2", "train.steps=1"]) == 0
 
