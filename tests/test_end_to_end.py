@@ -90,7 +90,7 @@ def work(tmp_path_factory):
 def test_ctrl_c_ends_with_a_saved_checkpoint(work):
     code, _, err, saved, logged = work[1][0]
     assert code == 130
-    assert "Interrupted. Given again, a training goes on from what is saved" in err
+    assert "Interrupted. Given again, a training resumes from what is saved" in err
     assert "Traceback" not in err
     assert saved.name == f"step-{logged[-1]['step']:08d}", "every step that was logged is in the checkpoint"
     assert 0 < logged[-1]["step"] < STEPS

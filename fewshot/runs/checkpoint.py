@@ -66,7 +66,7 @@ def save_checkpoint(
     """
     parent = run_folder / CHECKPOINTS
     parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(parent)
+    clear_leftovers(run_folder)
     same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
     folder = parent / (f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else ""))
     tensors, rest = _split(optimizer.state_dict())
@@ -169,9 +169,10 @@ def _prune(run_folder: Path, keep: int) -> None:
             shutil.rmtree(gone)
 
 
-def _clear_leftovers(parent: Path) -> None:
+def clear_leftovers(run_folder: Path) -> None:
+    """Remove what a save or a removal left that was cut off."""
     for pattern in (".writing-*", ".removing-*"):
-        for folder in parent.glob(pattern):
+        for folder in (run_folder / CHECKPOINTS).glob(pattern):
             shutil.rmtree(folder)
 
 

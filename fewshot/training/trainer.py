@@ -23,7 +23,7 @@ from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.learners import Decoding, Learner, build_learner
 from fewshot.runs.build import cached_features, new_network, open_catalog, restored_network
-from fewshot.runs.checkpoint import latest, load_checkpoint, save_checkpoint
+from fewshot.runs.checkpoint import clear_leftovers, latest, load_checkpoint, save_checkpoint
 from fewshot.runs.encoders import encoder_weights, store_encoders
 from fewshot.runs.features import FeatureStore
 from fewshot.runs.interruption import uninterrupted
@@ -197,6 +197,8 @@ class Trainer:
             self.accelerator.wait_for_everyone()
         if start >= steps:
             log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
+            if self.rank == 0:
+                clear_leftovers(self.run_folder)  # of a process that was killed after its last save
             found = latest(self.run_folder)
             assert found is not None
             return found

@@ -145,7 +145,7 @@ def test_cells_that_differ_only_in_the_evaluation_share_a_training(one_by_one):
 def test_an_interrupted_ablation_ends_its_cells_with_saved_checkpoints(interrupted):
     study, (code, _, err), _, _ = interrupted
     assert code == 130, err
-    assert "Interrupted. Given again, a training goes on" in err
+    assert "Interrupted. Given again, a training resumes" in err
     assert "Traceback" not in err
     assert not list((study / "runs/ablations/study").rglob("failure.json"))
 

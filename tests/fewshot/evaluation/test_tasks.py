@@ -95,7 +95,7 @@ def test_other_shots_mean_the_same_queries_where_the_support_videos_are_set_asid
 
 
 def test_fewer_support_videos_than_shots_are_refused(experiment: Path) -> None:
-    with pytest.raises(ConfigError, match=r"ask for 3; give evaluate\.support_videos=3"):
+    with pytest.raises(ConfigError, match=r"need 3; also set evaluate\.support_videos=3"):
         load_tiny(experiment, "evaluate.shots=[1,3]", "evaluate.support_videos=2")
 
 

@@ -182,7 +182,7 @@ def whole():
     assert found.tasks.tasks[0].support[0].video == f"s{number}"
     assert abs(found.curve[0].record.F - 0.5 - number / 1000) < 1e-9
     assert found.drawn[0].sentence == f"q{number}" and found.drawn[0].picture.is_file()
-    assert f"| number | {number} |" in (folder / "results/report.md").read_text()
+    assert f" {row.J:.1f} |" in (folder / "results/report.md").read_text()
     return number
 
 def in_child(work):

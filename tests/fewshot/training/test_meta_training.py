@@ -195,7 +195,7 @@ def test_the_rows_of_a_run_are_those_of_its_learner(experiment: Path) -> None:
     chosen = load_tiny(experiment, "learner.name=reptile", "evaluate.methods=[reptile]")
     assert chosen.methods == ("reptile",)
     for learner, method in (("maml", "finetune"), ("conditioning", "maml"), ("finetune", "reptile")):
-        with pytest.raises(ConfigError, match=f"names {method}.* those of {learner}.*learner.name={method}"):
+        with pytest.raises(ConfigError, match=f"names {method}.* the values of {learner}.*learner.name={method}"):
             load_tiny(experiment, f"learner.name={learner}", f"evaluate.methods=[conditioning,{method}]")
 
 
