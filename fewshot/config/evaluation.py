@@ -21,7 +21,7 @@ class TransferConfig(Section):
     )
     seen: Literal["refuse", "skip", "keep"] = Field(
         "skip",
-        description="Its classes that are, by name, base classes of the training: stop, skip them, or keep them.",
+        description="Its classes that the weights were trained on, by name: stop, skip them, or keep them.",
     )
 
 

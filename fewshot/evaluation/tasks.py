@@ -49,7 +49,7 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
     if transfer is None:
         whole = open_catalog(config)
         if changes := origin.data_changes(whole, allowed=allow_changed_data):
-            facts["changed_data"] = changes
+            facts["changed_data"] = "; ".join(changes)
         catalog = whole.part(group, "test")
         tasks = _tasks(config, catalog, catalog.novel_classes(group), config.episodes.small_classes)
     else:

@@ -316,7 +316,7 @@ def test_an_evaluation_on_other_data_than_the_training_is_rejected_unless_it_is_
 
     assert call(*words, "--allow-changed-data") == 0
     summary = json.loads(next((tmp_path / "out").rglob("summary.json")).read_text())
-    assert summary["changed_data"] == [named]
+    assert summary["changed_data"] == named
     assert summary["benchmark_content"] == read_benchmark(root).content_hash()
     assert summary["training_content"] == read_benchmark(tiny_set.root).content_hash()
 

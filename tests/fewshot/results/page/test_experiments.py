@@ -39,13 +39,16 @@ def test_another_value_or_another_support_list_makes_another_experiment(tmp_path
     assert [one.name for one in experiments(*folders)] == ["a", "b", "c"]
 
 
-def test_values_that_change_no_score_do_not_separate_training_seeds(tmp_path: Path) -> None:
-    moved = {"data": {"root": "elsewhere", "group": 1}, "machine": {"cache": "c", "threads": 1}}
-    plain = {"data": {"root": "data/x", "group": 1}, "machine": {"cache": None, "threads": 4}}
+def test_places_and_values_of_machine_do_not_separate_training_seeds_but_are_listed(tmp_path: Path) -> None:
+    moved = {"data": {"root": "elsewhere", "group": 1, "short_side": 96}, "machine": {"cache": "c", "threads": 1}}
+    plain = {"data": {"root": "data/x", "group": 1, "short_side": 96}, "machine": {"cache": None, "threads": 4}}
 
-    found = experiments(write_run(tmp_path / "a", config=plain), write_run(tmp_path / "b", seed=1, config=moved))
+    folders = [write_run(tmp_path / "a", config=plain), write_run(tmp_path / "b", seed=1, config=moved)]
 
-    assert len(found) == 1
+    assert len(experiments(*folders)) == 1
+    listed = table(page_over(folders), "Config differences", "Config differences")
+    assert ("machine.threads", "4", "1") in listed.body
+    assert "within training noise" in listed.note
 
 
 def test_one_training_counted_twice_is_refused(tmp_path: Path) -> None:
