@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationSet:
-    """`facts` go into summary.json: the benchmark's name and content; of a transfer, which classes were trained on."""
+    """`facts` go into the summary: the benchmark's name and content; of a transfer, which classes were trained on."""
 
     catalog: VideoCatalog
     tasks: list[EvaluationTask]
