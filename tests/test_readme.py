@@ -18,9 +18,9 @@ from fewshot.ablation.cells import load_ablation
 from fewshot.arguments import build_parser
 from fewshot.cli import main
 from fewshot.config.experiment import load_config
+from fewshot.runs.run import evaluated_runs
 from tests.paths import ROOT
 from tests.published_weights import published_weights
-from tests.written_runs import write_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
@@ -62,7 +62,7 @@ def test_the_readme_prints_commands_of_every_kind() -> None:
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
-@pytest.mark.parametrize("command", printed_commands(README))
+@pytest.mark.parametrize("command", [text for text in printed_commands(README) if not text.startswith("groups")])
 def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = shlex.split(command)
     monkeypatch.chdir(project)
@@ -74,16 +74,35 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += ["evaluate.max_queries_per_class=1"]
     elif arguments[0] == "episodes":
         arguments += [*SMALL, "--count", "5"]
-    elif arguments[0] == "groups":
-        for number, folder in enumerate(arguments[1:5], start=1):
-            shutil.rmtree(project / folder, ignore_errors=True)  # another row may have trained a run of this name
-            write_run(project / folder, lambda *_: 0.5, overrides=[f"data.group={number}"])
     elif arguments[0] == "convert":
         torch.save({"model": published_weights(form="dab")}, project / arguments[1])
     assert main(arguments) == 0
-    if arguments[0] == "groups":
-        for folder in arguments[1:5]:
-            shutil.rmtree(project / folder)  # another row may train a run of this name
+
+
+def test_the_mean_over_groups_is_made_by_the_printed_commands(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The docs print the runs, where N stands for a group, and the README their mean."""
+    monkeypatch.chdir(project)
+    (printed,) = re.findall(r"^    python run\.py (.+ name=cma-N .+)$", DOCS, re.MULTILINE)
+    free = [value for value in SMALL if not value.startswith(("train.validate", "machine.threads"))]
+    for group in range(1, 5):
+        assert main([*re.sub(r"\bN\b", str(group), printed).split(), *free]) == 0
+    (groups,) = (command for command in printed_commands(README) if command.startswith("groups"))
+    capsys.readouterr()
+
+    assert main(shlex.split(groups)) == 0
+
+    shown = capsys.readouterr().out
+    for scoring in ("paper", "davis"):
+        rows = [run.summary.rows for run in evaluated_runs([Path(folder) for folder in shlex.split(groups)[1:]])]
+        of_groups = [
+            next(r.JF for r in of if (r.method, r.scoring, r.control) == ("cma", scoring, None)) for of in rows
+        ]
+        block = shown[shown.index(f"{scoring} scoring") :]
+        cells = next(line.split() for line in block.splitlines() if line.startswith("cma "))
+        assert cells[5] == f"{sum(of_groups) / 4:.1f}"
+        assert cells[-4:] == [f"{value:.1f}" for value in of_groups]
 
 
 @pytest.mark.parametrize("command", printed_commands(DOCS))
