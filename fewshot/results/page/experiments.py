@@ -10,6 +10,7 @@ import numpy as np
 
 from episodes.controls import Control
 from episodes.errors import UserError
+from fewshot.results.adaptation_curve import by_steps
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import CONTROLS, Record
@@ -19,14 +20,10 @@ from fewshot.results.summary import split, visible_scores
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs of one config and support list, one for each training seed, seeds ascending."""
+    """Runs of one config and support list, one for each training seed, seeds ascending; the name is its alone."""
 
     name: str
     runs: tuple[EvaluatedRun, ...]
-
-    @property
-    def manifest(self) -> str:
-        return self.runs[0].manifest
 
     @property
     def resamples(self) -> int:
@@ -70,19 +67,21 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> list[Experiment]:
     Raises UserError if runs are of different benchmarks, or two runs are the same training of one experiment.
     """
     refuse_different_benchmarks(runs)
-    found: list[list[EvaluatedRun]] = []
+    experiments: list[list[EvaluatedRun]] = []
     for run in runs:
-        part = next((part for part in found if _same_experiment(part[0], run)), None)
-        if part is None:
-            found.append(part := [])
-        for other in part:
+        facts = run.summary.facts
+        same = (one for one in experiments if not experiment_differences(one[0].summary.facts, facts, over="seed"))
+        trainings = next(same, None)
+        if trainings is None:
+            experiments.append(trainings := [])
+        for other in trainings:
             if other.seed == run.seed:
                 raise UserError(
                     f"{other.folder} and {run.folder} are one experiment with one training seed ({run.seed}): counted "
                     "twice, they would make the result look surer than it is. Name one of them"
                 )
-        part.append(run)
-    return [Experiment(part[0].label, tuple(sorted(part, key=lambda run: run.seed))) for part in found]
+        trainings.append(run)
+    return [Experiment(one[0].label, tuple(sorted(one, key=lambda run: run.seed))) for one in experiments]
 
 
 def refuse_different_benchmarks(runs: Sequence[EvaluatedRun]) -> None:
@@ -95,10 +94,6 @@ def refuse_different_benchmarks(runs: Sequence[EvaluatedRun]) -> None:
                 f"runs of different benchmarks: {' and '.join(places)}. Their numbers are not comparable; write a "
                 "report for each benchmark"
             )
-
-
-def _same_experiment(first: EvaluatedRun, second: EvaluatedRun) -> bool:
-    return not experiment_differences(first.summary.facts, second.summary.facts, over="seed")
 
 
 @dataclass(frozen=True)
@@ -117,11 +112,7 @@ class Stratum:
 
     @property
     def experiments(self) -> list[Experiment]:
-        found: list[Experiment] = []
-        for row in self.rows:
-            if not any(row.experiment is experiment for experiment in found):
-                found.append(row.experiment)
-        return found
+        return list({row.experiment.name: row.experiment for row in self.rows}.values())
 
     @property
     def runs(self) -> list[EvaluatedRun]:
@@ -166,3 +157,13 @@ def _rows(experiment: Experiment, group: int, scoring: str) -> Iterator[Row]:
     methods = list(dict.fromkeys(key[0] for key in shared))
     for key in sorted(shared, key=lambda k: (CONTROLS.index(k[2]), methods.index(k[0]), k[1])):
         yield Row(experiment, *key[:3], tuple(tuple(part[key]) for part in parts))
+
+
+def adaptation_rows(experiment: Experiment, group: int) -> list[tuple[int, Row]]:
+    """(gradient steps, what was answered after them), by method, shots and steps, frames pooled as in `paper` scoring.
+
+    Empty where no run of the experiment has a curve; trainings without one are left out.
+    """
+    parts = [by_steps(run.curve) for run in experiment.runs if run.curve and run.group == group]
+    shared = sorted(key for key in (parts[0] if parts else ()) if all(key in part for part in parts))
+    return [(key[2], Row(experiment, *key[:2], None, tuple(tuple(part[key]) for part in parts))) for key in shared]

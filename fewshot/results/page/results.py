@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fewshot.results.metrics import TOLERANCES
-from fewshot.results.page.adaptation import adaptation_rows
 from fewshot.results.page.content import Block, Figure, Section, Table
-from fewshot.results.page.experiments import Row, Stratum
+from fewshot.results.page.experiments import Row, Stratum, adaptation_rows
 from fewshot.results.page.plots import BarPlot, LinePlot
 from fewshot.results.page.spreads import average, spread_blocks
 from fewshot.results.statistics import Difference, Estimate, difference_over_trainings
@@ -172,7 +171,7 @@ def _scores(row: Row) -> tuple[str, str, str, str]:
 
 def _difference(row: Row, other: Row | None) -> tuple[str, str, str]:
     difference: Difference | None = None
-    if other is not None and row.experiment.manifest == other.experiment.manifest:
+    if other is not None and row.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
         difference = difference_over_trainings(row.trainings, other.trainings, resamples=row.experiment.resamples)
     if difference is None:
         return "-", "-", "-"

@@ -55,13 +55,9 @@ def _each(means: Mapping[int, float]) -> str:
 
 
 def _few(stratum: Stratum) -> tuple[str, ...]:
-    few = [f"{one.name}: {len(one.runs)}" for one in stratum.experiments if len(one.runs) < FEW_TRAININGS]
-    if not few:
-        return ()
-    return (
-        f"Fewer than {FEW_TRAININGS} training seeds ({', '.join(few)}): how much another training would differ is not "
-        "measured well enough to be claimed.",
-    )
+    few = ", ".join(f"{one.name}: {len(one.runs)}" for one in stratum.experiments if len(one.runs) < FEW_TRAININGS)
+    warning = "how much another training would differ is not measured well enough to be claimed."
+    return (f"Fewer than {FEW_TRAININGS} training seeds ({few}): {warning}",) if few else ()
 
 
 def _deviation(samples: Sequence[Sequence[float]]) -> str:

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewshot.results.page.adaptation import adaptation_rows
 from fewshot.results.page.content import Table
-from fewshot.results.page.experiments import group_runs, strata
+from fewshot.results.page.experiments import adaptation_rows, group_runs, strata
 from fewshot.results.page.spreads import spread_blocks
 from fewshot.runs.run import evaluated_runs
 from tests.synthetic_runs import curve_points, page_over, write_run
