@@ -136,28 +136,19 @@ class _Command(Checkpointable):
 
     def __call__(self) -> int:
         """Returns the exit code. SIGTERM and a time-out interrupt the command, which saves what it has."""
-        with open(self.log, "ab") as log:
-            os.dup2(log.fileno(), sys.stdout.fileno())
-            os.dup2(log.fileno(), sys.stderr.fileno())
-        logging.getLogger("submitit").setLevel(logging.WARNING)  # the log is the command's
-        if submitit.JobEnvironment().cluster == "local":
-            os.setsid()  # what the terminal does to the ablation is none of the job's business
-            os.environ[_DEVICES] = self.devices or ""
-            if self.devices is None:
-                del os.environ[_DEVICES]
-        sys.argv = list(self.argv)
+        self._set_up()
         received: list[int] = []
 
-        def end(number: int, frame: FrameType | None) -> None:
+        def interrupt(number: int, frame: FrameType | None) -> None:
             received.append(number)
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)  # a second one ends the job at once
-            interrupt = signal.getsignal(signal.SIGINT)
-            if len(received) == 1 and callable(interrupt):  # Slurm sends both: saving is not cut off by the other
-                interrupt(signal.SIGINT, frame)
+            handler = signal.getsignal(signal.SIGINT)
+            if len(received) == 1 and callable(handler):  # Slurm sends both: the second must not cut off the saving
+                handler(signal.SIGINT, frame)
 
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
-        handlers = {number: signal.signal(number, end) for number in (signal.SIGTERM, _TIME_OUT)}
+        handlers = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, _TIME_OUT)}
         code = 0
         try:
             runpy.run_module(self.program, run_name="__main__")
@@ -172,6 +163,18 @@ class _Command(Checkpointable):
         if code and _TIME_OUT in received and callable(requeue):
             requeue(_TIME_OUT, None)  # submitit's own; it does not return
         return code
+
+    def _set_up(self) -> None:
+        sys.argv = list(self.argv)
+        with open(self.log, "ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        logging.getLogger("submitit").setLevel(logging.WARNING)  # the log is the command's
+        if submitit.JobEnvironment().cluster == "local":
+            os.setsid()  # signals of the terminal are for the ablation alone
+            os.environ.pop(_DEVICES, None)
+            if self.devices is not None:
+                os.environ[_DEVICES] = self.devices
 
 
 @contextmanager
