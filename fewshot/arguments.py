@@ -90,7 +90,7 @@ def build_parser() -> Parser:
     ablate = _command(
         commands,
         "ablate",
-        "run variants of an experiment beside each other, in one table",
+        "run variants of an experiment side by side, in one table",
         "ablate experiments/ablations/affinity_loss.yaml --jobs 2",
     )
     ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
@@ -98,8 +98,8 @@ def build_parser() -> Parser:
     ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
     ablate.add_argument("--jobs", type=int, help="cells at a time (default: CPU cores / machine.threads; on Slurm all)")
     ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all cells together (default: all)")
-    ablate.add_argument("--retry", action="store_true", help="try cells again that failed")
-    ablate.add_argument("--yes", action="store_true", help="run more than 64 cells")
+    ablate.add_argument("--retry", action="store_true", help="retry failed cells")
+    ablate.add_argument("--yes", action="store_true", help="allow more than 64 cells")
 
     features = _command(
         commands,

@@ -46,6 +46,7 @@ class AnnotatedClip:
 
     def __post_init__(self) -> None:
         _require_frames(self.frames)
+        _require_sentence(self.sentence)
         if self.masks.shape != self.frames.shape[:3] or self.masks.dtype != np.bool_:
             raise UserError(
                 f"masks must be {self.frames.shape[:3]} bool like the frames, found {self.masks.shape} "
@@ -94,7 +95,9 @@ class Segmenter:
         lengths = sorted({len(clip.frames) for clip in support})
         if len(lengths) != 1:
             found = f"clips of {lengths} frames" if support else "none"
-            raise UserError(f"adapt needs at least one annotated clip, all of one number of frames; found {found}")
+            raise UserError(
+                f"adapt needs at least one annotated clip, and all must have one number of frames; found {found}"
+            )
         clips = [self._clip(clip.frames, clip.sentence) for clip in support]
         masks = [_masks(clip.masks, shown) for clip, shown in zip(support, clips, strict=True)]
         joined = join_clips(clips)
@@ -122,6 +125,7 @@ class AdaptedSegmenter:
     def probabilities(self, frames: Frames, sentence: str) -> NDArray[np.float32]:
         """(T, H, W) in [0, 1], at the size of the frames."""
         _require_frames(frames)
+        _require_sentence(sentence)
         clip = self.segmenter._clip(frames, sentence)
         rows, columns = clip.picture()
         answer: Tensor = self.predictor.predict(clip.to(self.segmenter.device), self.segmenter.decoding)[0]
@@ -137,6 +141,11 @@ def _require_frames(frames: Frames) -> None:
         raise UserError(
             f"frames must be (T, H, W, 3) uint8 RGB with at least one frame, found {frames.shape} {frames.dtype}"
         )
+
+
+def _require_sentence(sentence: str) -> None:
+    if not isinstance(sentence, str) or not sentence.strip():
+        raise UserError(f"a sentence must be a string with at least one word, found {sentence!r}")
 
 
 def _masks(masks: Masks, clip: Clips) -> Tensor:

@@ -11,7 +11,7 @@ from fewshot.results.summary import Summary, SummaryRow
 
 Cells = Sequence[Sequence[str]]
 VISIBLE_HEAD = ("J vis.", "F vis.", "absent")
-VISIBLE_NOTE = "J vis., F vis.: over the frames with the object alone; absent: percentage of the frames without it."
+VISIBLE_NOTE = "J vis., F vis.: only over frames that show the object; absent: percentage of the frames without it."
 
 
 def results_table(summary: Summary) -> str:

@@ -49,6 +49,7 @@ def test_importing_the_package_imports_no_torch() -> None:
 def test_every_public_name_is_there_and_documented() -> None:
     for name in fewshot.__all__:
         assert inspect.getdoc(getattr(fewshot, name)), name
+    assert set(fewshot.__all__) <= set(dir(fewshot))
     with pytest.raises(AttributeError, match="Segmenter"):
         _ = fewshot.Segmentor
 
@@ -126,6 +127,8 @@ def test_the_answer_is_that_of_the_evaluation(run: fewshot.Run) -> None:
         (lambda: fewshot.AnnotatedClip(clip(2), np.ones((3, *SIZE), bool), "x"), r"masks must be \(2, 50, 70\) bool"),
         (lambda: fewshot.AnnotatedClip(clip(2), np.zeros((2, *SIZE), bool), "x"), "no frame .* shows its object"),
         (lambda: fewshot.AnnotatedClip(clip(2) / 255, np.ones((2, *SIZE), bool), "x"), "uint8 RGB"),
+        (lambda: fewshot.AnnotatedClip(clip(2), np.ones((2, *SIZE), bool), " "), "at least one word, found ' '"),
+        (lambda: fewshot.AnnotatedClip(clip(2), np.ones((2, *SIZE), bool), None), "at least one word, found None"),
     ],
 )
 def test_clips_of_wrong_form_are_rejected(make, message: str) -> None:
@@ -141,6 +144,8 @@ def test_support_that_cannot_be_taken_in_is_rejected(run: fewshot.Run, tmp_path:
         model.adapt([annotated(0, frames=2), annotated(1, frames=3)])
     with pytest.raises(UserError, match="uint8 RGB"):
         model.adapt([annotated(0)]).segment(clip()[..., :1], "x")
+    with pytest.raises(UserError, match="at least one word"):
+        model.adapt([annotated(0)]).segment(clip(), "")
     with pytest.raises(UserError, match="nowhere"):
         fewshot.Segmenter.open(tmp_path / "nowhere")
 
