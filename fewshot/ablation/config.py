@@ -18,7 +18,7 @@ class SlurmConfig(Section):
     """What is asked of Slurm for each job of the ablation (launcher `slurm`)."""
 
     partition: str | None = Field(None, description="Partition; null takes the cluster's default.")
-    time: int = Field(240, ge=1, description="Longest time of a job in minutes; a longer training is requeued.")
+    time: int = Field(240, ge=1, description="Minutes of a job; a longer training is requeued, three times at most.")
     cpus: int = Field(4, ge=1, description="CPU cores of a job.")
     gpus: int = Field(1, ge=0, description="GPUs of a job.")
     memory: float = Field(16.0, gt=0, description="Memory of a job in GB.")
