@@ -85,13 +85,13 @@ def level_projection(stride: int, channels: dict[int, int], hidden: int) -> nn.S
 
 
 class FewShotRVOS(nn.Module):
-    """Trunk and head together."""
+    """Trunk and head, built by this config."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, trunk: Trunk, head: Head) -> None:
         super().__init__()
         self.config = config
-        self.trunk = Trunk(config)
-        self.head = build_head(config, self.trunk.image.channels, self.trunk.text.dim)
+        self.trunk = trunk
+        self.head = head
 
     def forward(self, support: Support, query: Clips) -> Prediction:
         """B K support clips and B query clips of one picture size -> prediction for the query."""

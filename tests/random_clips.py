@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from episodes.dataset import join_clips, join_truths
 from episodes.padding import pad, padded_size, valid_area
 from episodes.types import ClipRef, Clips, Episode, EpisodeSpec, Support, Truth
 from models.config import ModelConfig
-from models.network import FewShotRVOS
+from models.network import FewShotRVOS, build_head
 from models.trunk import Trunk
 from tests.tiny_runs import TINY_MODEL
 
@@ -39,9 +38,10 @@ def small_network(seed: int = 0, *, stirred: bool = True, **changes: Any) -> Few
 
     Some parts start at zero on purpose (the queries' residual, the box refinement) and would hide what lies behind.
     """
-    with torch.random.fork_rng(), patch("models.network.Trunk", return_value=shared_trunk()):
+    config, trunk = small_config(**changes), shared_trunk()
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = FewShotRVOS(small_config(**changes))
+        network = FewShotRVOS(config, trunk, build_head(config, trunk.image.channels, trunk.text.dim))
         with torch.no_grad():
             for parameter in network.head.parameters():
                 parameter.add_(0.1 * stirred * torch.randn_like(parameter))

@@ -28,7 +28,9 @@ from fewshot.runs.features import FeatureStore
 from fewshot.runs.initial_weights import read_initial_weights
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import INITIAL_WEIGHTS, torch_randomness
-from models.network import FewShotRVOS
+from models.config import ModelConfig
+from models.network import FewShotRVOS, build_head
+from models.trunk import Trunk
 
 log = logging.getLogger(__name__)
 
@@ -38,31 +40,40 @@ def new_network(config: ExperimentConfig) -> FewShotRVOS:
     alone.
     """
     given = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
-    network = _draw(config, None if given is None else given.encoders)
+    with torch_randomness(config.seed, INITIAL_WEIGHTS):
+        network = _build(config, Trunk(_section(config, None if given is None else given.encoders)))
     if given is not None:
         given.put_into(network, config.model)
     return network
 
 
 def restored_network(config: ExperimentConfig, checkpoint: Path) -> FewShotRVOS:
-    """The network of a checkpoint RUN/checkpoints/NAME: encoders from RUN or by name. Its head is still to be loaded.
+    """The network of a checkpoint RUN/checkpoints/NAME: encoders from RUN or by name, and a head without values, into
+    which the checkpoint is still to be loaded.
 
     Raises CheckpointError where an encoder has other weights than those that the checkpoint was trained with.
     """
     run_folder = checkpoint.parents[1]
     stored = read_encoders(run_folder) if stores_encoders(run_folder) else None
-    network = _draw(config, stored)
+    with torch_randomness(config.seed, INITIAL_WEIGHTS):  # encoders draw values before they load others
+        trunk = Trunk(_section(config, stored))
     if stored is not None:
-        stored.put_into(network.trunk)
-    refuse_other_encoders(checkpoint, read_encoder_weights(checkpoint), network.trunk, config.model)
+        stored.put_into(trunk)
+    refuse_other_encoders(checkpoint, read_encoder_weights(checkpoint), trunk, config.model)
+    with torch.device("meta"):
+        network = _build(config, trunk)
+    network.head.to_empty(device="cpu")
     return network
 
 
-def _draw(config: ExperimentConfig, encoders: StoredEncoders | None) -> FewShotRVOS:
-    with torch_randomness(config.seed, INITIAL_WEIGHTS):
-        network = FewShotRVOS(config.model if encoders is None else encoders.section(config.model))
-    network.head.scope(config.learner.scope)  # a wrong name is refused before training, not at the evaluation after it
-    return network
+def _section(config: ExperimentConfig, encoders: StoredEncoders | None) -> ModelConfig:
+    return config.model if encoders is None else encoders.section(config.model)
+
+
+def _build(config: ExperimentConfig, trunk: Trunk) -> FewShotRVOS:
+    head = build_head(config.model, trunk.image.channels, trunk.text.dim)
+    head.scope(config.learner.scope)  # a wrong name is rejected before training, not at the evaluation after it
+    return FewShotRVOS(config.model, trunk, head)
 
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
