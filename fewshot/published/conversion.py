@@ -27,7 +27,7 @@ from fewshot.published.recognise import (
     empty_state,
     recognise,
     recognise_text_encoder,
-    refuse_other_architectures,
+    reject_other_architectures,
     text_encoder_name,
 )
 from fewshot.runs.encoders import write_encoders
@@ -53,7 +53,7 @@ def convert(source: Path, out: Path, model: ModelConfig | None = None, reinitial
         section: dict[str, Any] = fitting.model_dump(mode="json", by_alias=True, exclude_unset=True)
     else:
         fitting, section = model, plain(model)
-        refuse_other_architectures(published, model)
+        reject_other_architectures(published, model)
     conversion = from_published(published, empty_state(fitting, text), reinitialise)
 
     def write_the_rest(aside: Path) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from episodes.errors import ConversionError
 from fewshot.config.experiment import plain
-from fewshot.published.file import refuse_target, write_published
+from fewshot.published.file import reject_target, write_published
 from fewshot.published.layout import Export, from_published, to_published
 from fewshot.published.names import HEAD, IMAGE, TEXT
 from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
@@ -29,10 +29,10 @@ def export(source: Path, out: Path) -> Export:
     Raises ConversionError where the published layout has no place for a part of the model, or needs one that the model
     lacks.
     """
-    refuse_target(out)
+    reject_target(out)
     weights = read_initial_weights(source)
     state = {HEAD + name: value for name, value in weights.head.items()}
-    to_published(state, {})  # refused before encoders are looked for
+    to_published(state, {})  # rejected before encoders are looked for
     stored = weights.encoders
     image, text = (
         _encoders_of_run(Run(source)) if stored is None or weights.trained_with else (stored.image, stored.text)
@@ -40,7 +40,7 @@ def export(source: Path, out: Path) -> Export:
     for prefix, part in ((IMAGE, image), (TEXT, text)):
         state |= {prefix + name: value for name, value in part.items() if not name.endswith(CONSTANTS)}
     exported = to_published(state, {} if stored is None else stored.carried)
-    _refuse_incomplete(source, exported.state)
+    _reject_incomplete(source, exported.state)
     if weights.trained_with:
         _warn_of_other_choices(Run(source).read_config().model, recognise(exported.state, "as it is"))
     write_published(out, exported.state)
@@ -75,7 +75,7 @@ def _encoders_of_run(run: Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return image, trunk.text.model.state_dict()
 
 
-def _refuse_incomplete(source: Path, published: Mapping[str, Tensor]) -> None:
+def _reject_incomplete(source: Path, published: Mapping[str, Tensor]) -> None:
     """What we write can be read again, entry by entry."""
     try:
         own = empty_state(recognise(published, "as it is"), recognise_text_encoder(published))

@@ -42,7 +42,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module.") if wrapped else str(name): value for name, value in state.items()}
 
 
-def refuse_target(path: Path) -> None:
+def reject_target(path: Path) -> None:
     """ConversionError where `path` exists already or does not end in one of SUFFIXES."""
     if path.suffix not in SUFFIXES:
         raise ConversionError(f"{path}: the file's name must end in {' or '.join(SUFFIXES)}")
@@ -52,10 +52,10 @@ def refuse_target(path: Path) -> None:
 
 def write_published(path: Path, state: Mapping[str, Tensor]) -> None:
     """The state dict as a file: a dict with the key `model` (.pth), or safetensors. Never half written."""
-    refuse_target(path)
+    reject_target(path)
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     if path.suffix == ".safetensors":
-        write_whole(path, save({name: value.clone() for name, value in tensors.items()}))  # it refuses shared memory
+        write_whole(path, save({name: value.clone() for name, value in tensors.items()}))  # it rejects shared memory
         return
     buffer = io.BytesIO()
     torch.save({"model": tensors}, buffer)

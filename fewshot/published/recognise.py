@@ -101,7 +101,7 @@ def text_encoder_name(config: PretrainedConfig) -> str | None:
     return _TEXT_ENCODERS.get(_text_encoder_sizes(config))
 
 
-def refuse_other_architectures(published: Mapping[str, Tensor], model: ModelConfig) -> None:
+def reject_other_architectures(published: Mapping[str, Tensor], model: ModelConfig) -> None:
     """ConversionError where the experiment's encoders are of other architectures than the checkpoint's."""
     faults = []
     image, wanted = recognise_image_encoder(published), model.image_encoder

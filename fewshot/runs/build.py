@@ -21,7 +21,7 @@ from fewshot.runs.encoders import (
     StoredEncoders,
     image_fingerprint,
     read_encoders,
-    refuse_other_encoders,
+    reject_other_encoders,
     stores_encoders,
 )
 from fewshot.runs.features import FeatureStore
@@ -59,7 +59,7 @@ def restored_network(config: ExperimentConfig, checkpoint: Path) -> FewShotRVOS:
         trunk = Trunk(_section(config, stored))
     if stored is not None:
         stored.put_into(trunk)
-    refuse_other_encoders(checkpoint, read_encoder_weights(checkpoint), trunk, config.model)
+    reject_other_encoders(checkpoint, read_encoder_weights(checkpoint), trunk, config.model)
     with torch.device("meta"):
         network = _build(config, trunk)
     network.head.to_empty(device="cpu")

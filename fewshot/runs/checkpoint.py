@@ -1,7 +1,7 @@
 """Checkpoints of a run: which are kept, and what goes into one and out again.
 
     RUN/checkpoints/step-00000100/model.safetensors       the trainable head
-                                  learner.safetensors     what the learner trains beside the head, if anything
+                                  learner.safetensors     other weights that the learner trains, if any
                                   optimizer.safetensors   state tensors of the optimiser
                                   state.json              step, score, encoders, the optimiser's numbers, ...
 
@@ -99,7 +99,7 @@ def load_checkpoint(
         if _LEARNER not in state["sha256"]:
             raise CheckpointError(
                 f"{folder} holds no {_LEARNER}: it was trained by a learner without weights of its own. Evaluate it by "
-                "that learner (learner.name of the config.yaml beside it), or train in a new run folder."
+                "that learner (learner.name of the run's config.yaml), or train in a new run folder."
             )
         own = _CHECKPOINT.read(folder, _LEARNER)
         _compare(folder, own, wanted)
@@ -205,12 +205,12 @@ def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor])
     if differences:
         raise CheckpointError(
             f"The checkpoint {folder} is of another architecture; its tensors: {'; '.join(differences)}. "
-            "Use the model values of the config.yaml beside it, or train in a new run folder."
+            "Use the model values of the run's config.yaml, or train in a new run folder."
         )
 
 
 def _compare_groups(folder: Path, restored: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Refuse other groups, parameters or shapes; restores the tuples that JSON turned into lists."""
+    """Reject other groups, parameters or shapes; restores the tuples that JSON turned into lists."""
     stored, live = restored["param_groups"], optimizer.state_dict()["param_groups"]
     sizes = [len(group["params"]) for group in stored], [len(group["params"]) for group in live]
     if sizes[0] != sizes[1]:

@@ -133,7 +133,7 @@ def encoder_weights(trunk: Trunk, model: ModelConfig) -> tuple[EncoderWeights, E
     )
 
 
-def refuse_other_encoders(source: Path, recorded: Sequence[EncoderWeights], trunk: Trunk, model: ModelConfig) -> None:
+def reject_other_encoders(source: Path, recorded: Sequence[EncoderWeights], trunk: Trunk, model: ModelConfig) -> None:
     """CheckpointError where the trunk has other encoders than those that the weights of `source` were trained with."""
     faults = []
     for theirs, ours in zip(recorded, encoder_weights(trunk, model), strict=True):

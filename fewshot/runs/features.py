@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -44,7 +45,7 @@ class FeatureStore:
 
     def __call__(self, paths: Sequence[Path]) -> Pyramid:
         """Features (1, T, c, h, w) in float16 of T frames of one clip."""
-        rows = [load_file(self._file(path)) for path in paths]
+        rows = [_read(self._file(path)) for path in paths]
         return Pyramid(*(torch.stack([row[level] for row in rows])[None] for level in LEVELS))
 
     def missing(self, paths: Iterable[Path]) -> list[Path]:
@@ -86,3 +87,10 @@ class FeatureStore:
             # Not safetensors' own file writer: a full disk does not raise an OSError there.
             write_whole(self._file(path), save(tensors))
         return len(batch)
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise WeightsError(f"{file} is damaged ({error}); remove it, and its features are computed again") from error

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from episodes.errors import CheckpointError
 from fewshot.runs.checkpoint import EncoderWeights, latest, read_encoder_weights, read_weights
-from fewshot.runs.encoders import StoredEncoders, read_encoders, refuse_other_encoders, stores_encoders
+from fewshot.runs.encoders import StoredEncoders, read_encoders, reject_other_encoders, stores_encoders
 from fewshot.runs.run import Run
 from fewshot.runs.tensor_folder import TensorFolder, state_differences
 from models.config import ModelConfig
@@ -58,7 +58,7 @@ class InitialWeights:
         if self.encoders is not None:
             self.encoders.put_into(network.trunk)
         if self.trained_with:
-            refuse_other_encoders(self.folder, self.trained_with, network.trunk, model)
+            reject_other_encoders(self.folder, self.trained_with, network.trunk, model)
         network.head.load_state_dict({**network.head.state_dict(), **self.head}, strict=True)
         log.info(
             "initial weights of %s: %d tensors of the head, %d keep their drawn value; encoders %s",

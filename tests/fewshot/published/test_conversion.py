@@ -48,7 +48,7 @@ def call(*arguments):
 
 
 @pytest.fixture
-def said(capsys):
+def rejection(capsys):
     """Calls the command line with wrong input; returns its one paragraph."""
 
     def ask(*arguments):
@@ -58,7 +58,7 @@ def said(capsys):
         message = capsys.readouterr().err
         assert message.count("Error: ") == 1
         assert "Traceback" not in message
-        assert sorted(Path().rglob("*")) == before, "a refused command leaves nothing"
+        assert sorted(Path().rglob("*")) == before, "a rejected command leaves nothing"
         return message
 
     return ask
@@ -232,7 +232,7 @@ def test_a_re_initialised_part_is_carried_and_drawn(converted, tiny_set):
     torch.testing.assert_close(bias.sigmoid(), torch.tensor([0.01]))  # the focal prior of a fresh head
 
 
-# --------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------------- what is rejected
 
 
 class Danger:
@@ -242,60 +242,60 @@ class Danger:
         return os.system, ("touch ran",)
 
 
-def test_a_file_that_wants_to_run_code_is_refused_and_runs_none(said):
+def test_a_file_that_wants_to_run_code_is_rejected_and_runs_none(rejection):
     torch.save({"model": published_weights(), "extra": Danger()}, "in.pth")
-    message = said("convert", "in.pth", "weights")
+    message = rejection("convert", "in.pth", "weights")
     assert "wants to run code" in message
     assert "system" in message
     assert "torch.is_tensor(v)" in message
     assert not Path("ran").exists()
 
 
-def test_the_safe_way_out_gives_a_file_that_converts(said):
+def test_the_safe_way_out_gives_a_file_that_converts(rejection):
     torch.save({"model": published_weights(), "epoch": Path("x")}, "in.pth")
-    command = re.search(r'python -c "(.*)"', said("convert", "in.pth", "weights"))[1]
+    command = re.search(r'python -c "(.*)"', rejection("convert", "in.pth", "weights"))[1]
     exec(command)
     assert_same_bits(read_published(Path("tensors.pth")), published_weights())
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off", b"\x80\x02}q\x00."])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_file_that_is_no_checkpoint_is_named(said, content, suffix):
+def test_a_file_that_is_no_checkpoint_is_named(rejection, content, suffix):
     Path(f"in{suffix}").write_bytes(content)
-    message = said("convert", f"in{suffix}", "weights")
+    message = rejection("convert", f"in{suffix}", "weights")
     assert f"in{suffix}" in message
     assert re.search(r"not a checkpoint|not a safetensors|no state dict", message)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"model": {}}, {"model": {"a": 1, "b": torch.ones(1)}}, "text"])
-def test_a_file_without_a_state_dict_is_named_with_what_it_holds(said, content):
+def test_a_file_without_a_state_dict_is_named_with_what_it_holds(rejection, content):
     torch.save(content, "in.pth")
     assert re.search(
-        r"in\.pth(: 1 entries are not tensors: 'a' \(int\)| holds no state dict)", said("convert", "in.pth", "o")
+        r"in\.pth(: 1 entries are not tensors: 'a' \(int\)| holds no state dict)", rejection("convert", "in.pth", "o")
     )
 
 
-def test_a_missing_file_is_named(said):
-    assert "nowhere.pth: no such file" in said("convert", "nowhere.pth", "weights")
+def test_a_missing_file_is_named(rejection):
+    assert "nowhere.pth: no such file" in rejection("convert", "nowhere.pth", "weights")
 
 
-def test_a_target_that_exists_is_left_alone(said, converted):
+def test_a_target_that_exists_is_left_alone(rejection, converted):
     Path("weights").mkdir()
     Path("out.pth").write_text("mine")
-    assert "weights exists already" in said("convert", converted.parent / "cma.pth", "weights")
-    assert "out.pth exists already" in said("export", converted, "out.pth")
-    assert "must end in .pth or .safetensors" in said("export", converted, "out.bin")
+    assert "weights exists already" in rejection("convert", converted.parent / "cma.pth", "weights")
+    assert "out.pth exists already" in rejection("export", converted, "out.pth")
+    assert "must end in .pth or .safetensors" in rejection("export", converted, "out.bin")
     assert Path("out.pth").read_text() == "mine"
 
 
-def test_every_unknown_missing_and_reshaped_entry_is_listed_with_both_shapes(said):
+def test_every_unknown_missing_and_reshaped_entry_is_listed_with_both_shapes(rejection):
     published = published_weights(form="dab")
     published["strange.weight"] = torch.zeros(1)
     del published["controller.layers.1.bias"]
     published["conv_q.weight"] = torch.zeros(32, 65, 1, 1)
     torch.save(published, "in.pth")
 
-    message = said("convert", "in.pth", "weights")
+    message = rejection("convert", "in.pth", "weights")
 
     assert "3 faults" in message
     assert "'strange.weight' is not a name" in message
@@ -304,22 +304,22 @@ def test_every_unknown_missing_and_reshaped_entry_is_listed_with_both_shapes(sai
     assert "(32, 64, 1, 1)" in message
 
 
-def test_encoders_of_another_architecture_are_named_with_what_to_set(said, converted, experiment):
-    message = said("convert", converted.parent / "cma.pth", "weights", "--experiment", experiment)
+def test_encoders_of_another_architecture_are_named_with_what_to_set(rejection, converted, experiment):
+    message = rejection("convert", converted.parent / "cma.pth", "weights", "--experiment", experiment)
     assert "its image encoder is resnet50, not package:efficientnet_lite0 (set model.image_encoder=resnet50)" in message
     assert "(40, 64, 1, 48, 40), package:minilm is a bert" in message
 
 
-def test_overrides_need_an_experiment(said, converted):
-    assert "name it with --experiment" in said("convert", converted.parent / "cma.pth", "weights", "model.ffn=3")
+def test_overrides_need_an_experiment(rejection, converted):
+    assert "name it with --experiment" in rejection("convert", converted.parent / "cma.pth", "weights", "model.ffn=3")
 
 
-def test_initial_weights_that_do_not_fit_are_refused_with_both_shapes(said, converted, tiny_set):
+def test_initial_weights_that_do_not_fit_are_rejected_with_both_shapes(rejection, converted, tiny_set):
     experiment = _experiment(converted, tiny_set)
     config = load_config(experiment, ["model.ffn=40", "model.query_mode=text", "model.image_encoder=resnet18"])
-    with pytest.raises(CheckpointError) as refused:
+    with pytest.raises(CheckpointError) as rejected:
         new_network(config)
-    message = str(refused.value)
+    message = str(rejected.value)
     assert re.search(r"; \d+ missing: decoder\.queries\.query_embed\.weight", message)
     assert re.search(r"; \d+ unknown to the model: decoder\.queries\.", message)
     assert re.search(r"of another shape .*ffn\.linear1\.weight \(32, 64\) \(40, 64\)", message)
@@ -330,11 +330,11 @@ def test_initial_weights_that_do_not_fit_are_refused_with_both_shapes(said, conv
 
 
 @pytest.mark.parametrize("path", ["nowhere", "empty"])
-def test_a_folder_without_weights_is_named(experiment, said, path):
+def test_a_folder_without_weights_is_named(experiment, rejection, path):
     Path("empty").mkdir()
     with pytest.raises(CheckpointError, match=f"no weights in {path}: it is neither"):
         new_network(load_config(experiment, [f"initial_weights={path}"]))
-    assert f"no weights in {path}: it is neither" in said("export", path, "out.pth")
+    assert f"no weights in {path}: it is neither" in rejection("export", path, "out.pth")
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "record"])
@@ -358,9 +358,9 @@ def test_a_tokenizer_that_is_nowhere_is_named_with_where_it_would_come_from(tiny
         new_network(config)
 
 
-def test_a_head_with_parts_of_ours_is_not_exported_and_all_of_them_are_listed(experiment, said):
+def test_a_head_with_parts_of_ours_is_not_exported_and_all_of_them_are_listed(experiment, rejection):
     assert call("train", experiment, "train.steps=0") == 0
-    message = said("export", "runs/tiny", "out.pth")
+    message = rejection("export", "runs/tiny", "out.pth")
     parts = {"prior", "word_prior", "prior_gate", "dense", "residual_scale"}
     assert all(re.search(rf"head\.{part}\b", message) for part in parts)
 

@@ -162,7 +162,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("spoil", "message"), FAULTS)
-def test_whatever_does_not_fit_is_refused_by_name(spoil, message) -> None:
+def test_whatever_does_not_fit_is_rejected_by_name(spoil, message) -> None:
     published, own = _published(), _own()
     spoil(published, own)
 
@@ -175,10 +175,10 @@ def test_all_faults_are_listed_at_once() -> None:
     for spoil in (_unknown, _half_a_form, _reshaped, _untied):
         spoil(published, own)
 
-    with pytest.raises(UserError, match="4 faults") as refused:
+    with pytest.raises(UserError, match="4 faults") as rejected:
         from_published(published, own)
     for name in ("module.strange", "refpoint_embed", r"(2, 9)", "different values"):
-        assert name in str(refused.value)
+        assert name in str(rejected.value)
 
 
 @pytest.mark.parametrize("form", ["text", "dab"])
@@ -230,12 +230,12 @@ def test_the_image_encoder_is_told_by_the_number_of_its_blocks() -> None:
 
 
 @pytest.mark.parametrize("stage", [1, 3])
-def test_another_image_encoder_is_refused_with_its_blocks(stage) -> None:
+def test_another_image_encoder_is_rejected_with_its_blocks(stage) -> None:
     published = {name: v for name, v in published_weights().items() if f"layer{stage}.2." not in name}
     with pytest.raises(ConversionError, match=r"neither a ResNet-50 nor a ResNet-101.* blocks"):
         recognise(published, "somewhere")
 
 
-def test_what_is_no_checkpoint_of_this_kind_is_refused_with_what_it_holds() -> None:
+def test_what_is_no_checkpoint_of_this_kind_is_rejected_with_what_it_holds() -> None:
     with pytest.raises(ConversionError, match=r"not a checkpoint of CMA or ReferFormer.*begin with fc\.weight"):
         recognise({"fc.weight": torch.zeros(2, 2)}, "somewhere")

@@ -159,10 +159,10 @@ def test_leftovers_of_an_interrupted_save_are_ignored_and_cleared_by_the_next(tm
     assert steps_in(tmp_path) == ["step-00000001", "step-00000002"]
 
 
-# --------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------- rejections
 
 
-def test_another_architecture_is_refused_with_its_differences_and_nothing_changes(tmp_path):
+def test_another_architecture_is_rejected_with_its_differences_and_nothing_changes(tmp_path):
     folder = save(tmp_path, 1, network(width=8))
     wanted = nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 1, bias=False), nn.Linear(1, 1))
     before = {name: tensor.clone() for name, tensor in wanted.state_dict().items()}
@@ -176,7 +176,7 @@ def test_another_architecture_is_refused_with_its_differences_and_nothing_change
     assert all(torch.equal(tensor, wanted.state_dict()[name]) for name, tensor in before.items())
 
 
-def test_another_optimiser_is_refused_before_the_model_changes(tmp_path):
+def test_another_optimiser_is_rejected_before_the_model_changes(tmp_path):
     folder = save(tmp_path, 1, network(1))
     model = network(2)
     before = model[0].weight.clone()
@@ -187,7 +187,7 @@ def test_another_optimiser_is_refused_before_the_model_changes(tmp_path):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json"])
 @pytest.mark.parametrize("harm", ["remove", "cut", "flip", "empty"])
-def test_a_damaged_checkpoint_is_refused_by_file(tmp_path, name, harm):
+def test_a_damaged_checkpoint_is_rejected_by_file(tmp_path, name, harm):
     model = network()
     optimizer = optimizer_of(model)
     train(model, optimizer, schedule_of(optimizer), 0, 1)

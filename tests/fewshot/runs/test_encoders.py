@@ -65,7 +65,9 @@ def test_a_run_is_evaluated_resumed_exported_and_started_from_after_its_parents_
     assert call("export", "runs/second", "after.safetensors") == 0
     assert_same_bits(load_file("after.safetensors"), load_file("before.safetensors"))
     config = "runs/second/config.yaml"
-    assert call("train", config, "--out", "runs/second", "train.steps=2") == 2, "a run of other values is still refused"
+    assert call("train", config, "--out", "runs/second", "train.steps=2") == 2, (
+        "a run of other values is still rejected"
+    )
     assert call("train", config, "--out", "third", "name=third", "initial_weights=runs/second") == 0
     third = load_config(Path("third/config.yaml"))
     assert_same_bits(
@@ -189,7 +191,7 @@ def test_a_checkpoint_records_its_encoders_by_hash(experiment):
     ],
     ids=["evaluate", "resume", "initial weights"],
 )
-def test_a_changed_encoder_is_refused_by_kind_name_and_hash(experiment, another_package, capsys, command):
+def test_a_changed_encoder_is_rejected_by_kind_name_and_hash(experiment, another_package, capsys, command):
     assert call("train", experiment, "train.steps=2", "train.validate_every=0") == 0
     image = read_encoder_weights(latest(Path("runs/tiny")))[0]
     capsys.readouterr()
@@ -205,12 +207,12 @@ def test_a_changed_encoder_is_refused_by_kind_name_and_hash(experiment, another_
     assert not Path("runs/child").exists()
 
 
-def test_other_encoders_are_refused_with_both_names(experiment):
+def test_other_encoders_are_rejected_with_both_names(experiment):
     assert call("train", experiment, "train.steps=0") == 0
     config = load_config(experiment, ["initial_weights=runs/tiny", "model.image_encoder=tf_efficientnet_lite0"])
-    with pytest.raises(CheckpointError) as refused:
+    with pytest.raises(CheckpointError) as rejected:
         new_network(config.model_copy(update={"model": config.model.model_copy(update={"pretrained": False})}))
     assert (
         "its image encoder is package:efficientnet_lite0, the experiment's is tf_efficientnet_lite0 "
         "(set model.image_encoder=package:efficientnet_lite0)"
-    ) in str(refused.value)
+    ) in str(rejected.value)

@@ -81,14 +81,14 @@ def test_what_is_there_is_not_computed_again(tmp_path: Path, frames: list[Path],
 def test_progress_counts_every_frame_that_is_computed(
     tmp_path: Path, frames: list[Path], encoder: ImageEncoder
 ) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     other_size = tmp_path / "data/wide.jpg"
     Image.fromarray(np.zeros((32, 96, 3), np.uint8)).save(other_size)
 
-    done = store(tmp_path).fill([frames[0], other_size, *frames[1:]], encoder, advance=told.append)
+    done = store(tmp_path).fill([frames[0], other_size, *frames[1:]], encoder, advance=reported.append)
 
-    assert done == told[-1] == 4
-    assert told == sorted(told)
+    assert done == reported[-1] == 4
+    assert reported == sorted(reported)
 
 
 def test_a_changed_picture_is_computed_anew(tmp_path: Path, frames: list[Path], encoder: ImageEncoder) -> None:
@@ -143,7 +143,7 @@ def test_the_fingerprint_follows_weights_normalisation_and_name() -> None:
 
 
 @pytest.mark.parametrize("factor", [float("nan"), 1e30])
-def test_features_that_float16_cannot_hold_are_refused_and_not_kept(
+def test_features_that_float16_cannot_hold_are_rejected_and_not_kept(
     tmp_path: Path, frames: list[Path], encoder: ImageEncoder, factor: float
 ) -> None:
     cache = store(tmp_path)
@@ -162,3 +162,12 @@ def test_nothing_half_written_is_left_beside_the_files(
     files = [path for path in tmp_path.glob("cache/**/*") if path.is_file()]
     assert len(files) == 3
     assert {path.suffix for path in files} == {".safetensors"}
+
+
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, frames: list[Path], encoder: ImageEncoder) -> None:
+    store(tmp_path).fill(frames[:1], encoder)
+    (file,) = tmp_path.glob("cache/**/*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+
+    with pytest.raises(WeightsError, match=rf"{file} is damaged .*; remove it, and its features are computed again"):
+        store(tmp_path)(frames[:1])
