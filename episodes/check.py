@@ -1,7 +1,5 @@
 """Every file of a benchmark, looked at once: what is missing, damaged, or contradicts the index."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor

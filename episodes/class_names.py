@@ -1,7 +1,5 @@
 """Class names of different benchmarks: when two spellings mean the same class."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

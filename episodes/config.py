@@ -3,7 +3,7 @@
 Importable without torch, so that the command line can check a config at once.
 """
 
-from __future__ import annotations
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,7 +27,7 @@ class AugmentConfig(Section):
     hue: float = Field(0.0, ge=0, le=0.5, description="Hue shift is drawn from [-x, x] turns of the colour circle.")
 
     @model_validator(mode="after")
-    def _range(self) -> AugmentConfig:
+    def _range(self) -> Self:
         low, high = self.scale
         if not 0 < low <= high:
             raise ValueError(f"scale must be [low, high] with 0 < low <= high, found {list(self.scale)}")

@@ -5,8 +5,6 @@ picture only name and size in bytes, because pictures make up nearly all of a be
 them at every start would take minutes. A picture that was encoded again to exactly as many bytes is therefore missed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -16,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from episodes.types import VideoRecord
 
@@ -36,7 +34,7 @@ class BenchmarkContent:
     index: Mapping[str, str]
     files: Mapping[str, str]
 
-    def changes(self, now: BenchmarkContent) -> list[str]:
+    def changes(self, now: Self) -> list[str]:
         """What is different in `now`, in a few phrases with the first videos of each kind; empty if nothing is."""
         if now.hash == self.hash:
             return []

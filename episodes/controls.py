@@ -1,7 +1,5 @@
 """Controls: one input of a query is replaced by a wrong one. A method that uses its inputs loses clearly under each."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

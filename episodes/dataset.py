@@ -3,8 +3,6 @@
 Shapes: N clips, T frames of a clip, H W picture size (padded right and bottom to multiples of 32).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from pathlib import Path

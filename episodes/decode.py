@@ -4,8 +4,6 @@ Masks are read as the palette's indices, exactly as stored: never converted to c
 an episode needs many, so decoded masks stay in memory up to a fixed number of bytes; pictures do not.
 """
 
-from __future__ import annotations
-
 import struct
 import threading
 import zlib

@@ -3,8 +3,6 @@
 For the controls (episodes/controls.py): support of another class, and the sentence of another object.
 """
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass

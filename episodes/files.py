@@ -1,7 +1,5 @@
 """Files written whole, their digests, and values as error messages show them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -3,8 +3,6 @@
 Shapes: T frames, H W picture size.
 """
 
-from __future__ import annotations
-
 from torch import Tensor
 from torch.nn import functional
 from torchvision import tv_tensors

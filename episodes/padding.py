@@ -4,8 +4,6 @@ Padding changes no result: what was padded to the size of a larger picture is cu
 N clips, H W picture size.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ An episode draws one class, K videos of it for the support, and another for the 
 from videos that split "train" never touches, and the support from those it does.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence

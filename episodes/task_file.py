@@ -6,8 +6,6 @@
 A clip is {"video", "object_id", "expression_id", "frames"}; the first K clips of `support` are the K-shot support.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence

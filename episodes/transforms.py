@@ -4,8 +4,6 @@ Parameters are drawn first, from an explicit generator, and applied by torchvisi
 torchvision's own random transforms draw from a global generator, which would make episodes depend on the worker.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

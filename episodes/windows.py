@@ -6,8 +6,6 @@ An object that no window shows in its middle, since it is seen near the video's 
 frames around one that shows it, cut off at the end: frames repeat there.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from episodes.types import ObjectRecord, VideoRecord

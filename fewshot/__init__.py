@@ -3,8 +3,6 @@
 The names below are the public interface; each is imported when it is first used, since torch takes seconds.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -1,7 +1,5 @@
 """The project as functions: what the commands `run`, `train` and `evaluate` do, without a command line."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

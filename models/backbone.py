@@ -1,8 +1,6 @@
 """The frozen image encoder: frames -> features at strides 4, 8, 16 and 32."""
 
-from __future__ import annotations
-
-from typing import cast
+from typing import Self, cast
 
 import timm
 import torch
@@ -44,7 +42,7 @@ class ImageEncoder(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def train(self, mode: bool = True) -> ImageEncoder:
+    def train(self, mode: bool = True) -> Self:
         """Stays in eval mode: batch statistics of a frozen encoder never move."""
         return super().train(False)
 

@@ -1,8 +1,6 @@
 """What a model is made of. Importable without torch, so that the command line can check a config at once."""
 
-from __future__ import annotations
-
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -47,7 +45,7 @@ class AffinityConfig(Section):
     prior_hidden: int = Field(128, ge=8, multiple_of=8, description="Width of the priors' embedding networks.")
 
     @model_validator(mode="after")
-    def _known_order(self) -> AffinityConfig:
+    def _known_order(self) -> Self:
         if self.stages not in ((), ("self",), ("cross",), ("self", "cross")):
             raise ValueError(f"stages must be [], [self], [cross] or [self, cross], found {list(self.stages)}")
         return self
@@ -159,7 +157,7 @@ class ModelConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _fits(self) -> ModelConfig:
+    def _fits(self) -> Self:
         if self.hidden % 32 or self.hidden % self.heads:
             raise ValueError(f"hidden must be a multiple of 32 and of heads ({self.heads}), found {self.hidden}")
         if self.levels not in ((8, 16, 32, 64), (16, 32, 64)):

@@ -3,8 +3,6 @@
 Letters: B clips, T frames, Q queries, h w the size at stride 4. Clips are normalised one by one and averaged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

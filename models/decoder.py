@@ -3,8 +3,6 @@
 Letters: N frames, Q queries, C channels, V levels. Boxes are (cx, cy, w, h) in [0, 1] of the unpadded picture.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

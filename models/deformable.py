@@ -4,8 +4,6 @@ Letters: N frames, C channels, S tokens of all levels of a frame, A attending to
 Parameter names below a module follow the published checkpoint layout, so that conversion only renames prefixes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

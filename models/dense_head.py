@@ -1,7 +1,5 @@
 """Dense mask logits, and how the priors enter the features (both ours: they learn faster than queries)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange

@@ -1,7 +1,5 @@
 """Text fusion: visual tokens attend to the words (paper, section 3.1)."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from einops import rearrange

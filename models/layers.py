@@ -1,7 +1,5 @@
 """Small building blocks that several heads share."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import Tensor, nn

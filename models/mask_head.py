@@ -3,8 +3,6 @@
 Letters: B clips of T frames, N = B T frames, C channels, L words, Q queries; stride as key or suffix.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import torch

@@ -4,8 +4,6 @@ Letters: B clips, T frames, Q queries, H W picture size, h w its size at stride 
 of the unpadded picture.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Where pixels move between frames, read from trunk features without a weight of its own (ours)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange

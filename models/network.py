@@ -3,8 +3,6 @@
 Letters: B episodes, K shots. The trunk runs once for each clip, without gradients; learners adapt the head alone.
 """
 
-from __future__ import annotations
-
 from torch import nn
 
 from episodes.types import Clips, Support

@@ -1,7 +1,5 @@
 """The whole training objective: published set losses where there are queries, plus dense and prior losses (ours)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange

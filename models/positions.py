@@ -1,7 +1,5 @@
 """Positions of pixels, words and frames. Letters: N pictures, B sentences, L words, C channels."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -5,8 +5,6 @@ that setup.py allows (2.14 has it on a CPU). Inside `twice_differentiable` atten
 `sample` reads its points by gathers. Elsewhere both keep their fast form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

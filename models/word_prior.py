@@ -5,8 +5,6 @@ loss asks, among the objects of the class, which one is meant; without it a netw
 them at random (experiments/LOG.md).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange

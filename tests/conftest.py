@@ -1,7 +1,5 @@
 """For all tests: no model hub, no accelerator, and one thread, so that tests may run side by side; a tiny benchmark."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

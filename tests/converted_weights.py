@@ -1,7 +1,5 @@
 """A converted published checkpoint with tiny random weights, and an experiment that starts from it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

@@ -1,7 +1,5 @@
 """Markdown tables read back."""
 
-from __future__ import annotations
-
 import re
 
 

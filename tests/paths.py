@@ -1,7 +1,5 @@
 """Folders that tests read: the project's own, and outside data that only environment variables name."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

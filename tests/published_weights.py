@@ -3,8 +3,6 @@
 Only the ResNet has its full size, because its layer counts are what tells it; all values are drawn once.
 """
 
-from __future__ import annotations
-
 from functools import cache
 
 import torch

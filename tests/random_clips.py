@@ -1,7 +1,5 @@
 """Small networks around one shared frozen trunk, and random clips, for the tests of models and learners."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache

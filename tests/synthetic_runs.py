@@ -1,7 +1,5 @@
 """Run folders with chosen scores, written by the functions that an evaluation writes them with; nothing is trained."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an installation holds: the wheel, its console script, its requirements; and learn2learn, built here."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -1,7 +1,5 @@
 """Each official layout, from its files to a summary: check, train two steps, evaluate."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The presets of the published method: what differs from ours is exactly what docs/published.md lists."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

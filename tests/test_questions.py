@@ -1,7 +1,5 @@
 """What a network is asked never contains what it is scored against: its types have no place for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints

@@ -3,8 +3,6 @@
 Those in docs/ take long, or need other data or weights: the program has to take them and to read their experiments.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

@@ -4,8 +4,6 @@ A class is a shape, so that a model can tell classes apart by their pictures. Ea
 equal modulo 4 (both base or both novel in every group), with `objects_per_class` differently coloured objects of each.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

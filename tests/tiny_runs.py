@@ -1,7 +1,5 @@
 """A whole experiment on the tiny benchmark, small enough to train and evaluate in seconds on one core."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

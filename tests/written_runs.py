@@ -1,7 +1,5 @@
 """Evaluated run folders, written without training: records, summary and tasks as an evaluation leaves them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How an object looks: colour, texture, size and line style. The named attribute is given, the rest is chance."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from episodes.glyphs.draws import Draws

@@ -4,8 +4,6 @@ Group g tests the ids with (id - 1) % 4 == g - 1, so the list is dealt out from 
 spade, castle and pawn, gear and sun, domino and keyboard) share a column: then no novel class has a base twin.
 """
 
-from __future__ import annotations
-
 _COLUMNS: tuple[tuple[tuple[str, int], ...], ...] = (
     (
         ("umbrella", 0x2602),

@@ -1,6 +1,6 @@
 """Config of the embedded benchmark."""
 
-from __future__ import annotations
+from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +33,7 @@ class GlyphsConfig(Section):
     leaving: float = Field(0.08, ge=0, le=0.5, description="chance that an object is out of view for some frames")
 
     @model_validator(mode="after")
-    def _attributes_are_possible(self) -> GlyphsConfig:
+    def _attributes_are_possible(self) -> Self:
         if self.name_only < 1 and sum(weight for _, weight in self.attribute_weights) <= 0:
             raise ValueError("all attribute weights are 0; give one of colour, object_size, texture, position, motion")
         if self.motion > 0 and self.name_only < 1 and self.frames < 2:

@@ -1,7 +1,5 @@
 """One picture by which a person judges the benchmark: every class, and some videos with masks and sentences."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

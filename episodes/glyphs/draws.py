@@ -3,8 +3,6 @@
 Only `Generator.random` of PCG64 is used: the other methods may change their streams between numpy versions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -3,8 +3,6 @@
 Positions are shares of the frame (0 left or top, 1 right or bottom); time u runs from 0 to 1 over the video.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

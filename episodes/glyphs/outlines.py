@@ -4,8 +4,6 @@ The raw font units are read (not a rendered glyph), so that no hinting or font e
 Unit coordinates: x right, y down, the silhouette's box centred on 0 and sqrt(width * height) of it about 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Everything is drawn four times too large as binary layers and averaged with inte
 on every machine. Colours are uint8 RGB.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

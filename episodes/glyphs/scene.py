@@ -1,7 +1,5 @@
 """The plan of one video: its objects with their looks, paths and sentences. Nothing is painted here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from episodes.glyphs.appearance import Appearance, appearance, value_pair

@@ -4,8 +4,6 @@ Within a group of 12 classes the pairs follow a round robin: each round pairs ev
 partners. So `videos_per_class` rounds give each class exactly that many videos, with partners as different as can be.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from episodes.glyphs.classes import GROUPS

@@ -4,8 +4,6 @@ A value has several phrases, before the name or after it. Left and right are wor
 swaps them), and no template holds a class name or one of its words.
 """
 
-from __future__ import annotations
-
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.schedule import NAME
 

@@ -1,7 +1,5 @@
 """Scenes -> a folder in the Mini-Ref-YouTube-VOS layout, written aside and renamed when it is complete."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import multiprocessing

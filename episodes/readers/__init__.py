@@ -1,7 +1,5 @@
 """Benchmark folders: which layout a folder has, and its catalog. One file for each published layout."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

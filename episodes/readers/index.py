@@ -1,7 +1,5 @@
 """From a benchmark's JSON files to its catalog, whatever the folder layout. Reads these files and nothing else."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

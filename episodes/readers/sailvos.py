@@ -8,8 +8,6 @@
 The JSON files hold what those of Mini-Ref-YouTube-VOS hold.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from episodes.catalog import VideoCatalog

@@ -7,8 +7,6 @@ ROOT/train/classes.json (optional)                ordered class names; without i
 ROOT/meta_expressions/train/meta_expressions.json {"videos": {v: {"frames", "expressions": {e: {"exp", "obj_id"}}}}}
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from episodes.catalog import VideoCatalog

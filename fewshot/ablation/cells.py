@@ -1,7 +1,5 @@
 """An ablation file resolved: each cell is a whole experiment, checked before any runs. Importable without torch."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re

@@ -1,7 +1,5 @@
 """What an ablation file holds: an experiment, and the values in which its cells differ. Importable without torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

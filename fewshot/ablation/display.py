@@ -1,13 +1,12 @@
 """What a running ablation shows on stderr: a table of its cells on a terminal, lines anywhere else."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
+from typing import Self
 
 from rich.live import Live
 from rich.table import Table
@@ -64,7 +63,7 @@ class Display:
         self._last_look = self._last_line = time.monotonic() - _LOOK_SECONDS
         self._states: dict[str, str] = {}
 
-    def __enter__(self) -> Display:
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self

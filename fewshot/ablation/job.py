@@ -1,7 +1,5 @@
 """A step of an ablation that runs as one command: features, train, or evaluate. What is done is read from files."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

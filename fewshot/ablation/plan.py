@@ -1,7 +1,5 @@
 """Which jobs an ablation consists of. Cells whose weights are the same share one training."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

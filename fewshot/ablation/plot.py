@@ -1,7 +1,5 @@
 """The result of an ablation as a picture: lines over a number where there is one, else bars, all with intervals."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An ablation from its cells to its table: check, prepare, run what is missing, collect."""
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

@@ -1,7 +1,5 @@
 """Runs jobs in the order that they need each other, a limited number at a time."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Sequence

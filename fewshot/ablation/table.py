@@ -1,7 +1,5 @@
 """The result of an ablation: one row for each cell, method and number of shots, as Markdown and CSV."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

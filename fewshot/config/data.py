@@ -1,7 +1,5 @@
 """The benchmark, and the episodes that are drawn from it for training."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """An experiment's values and where each was set: files that extend others, and `key=value` overrides."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,9 +1,7 @@
 """Evaluation on the novel classes, or on another benchmark."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -111,7 +109,7 @@ class EvaluateConfig(Section):
         return max((*self.shots, *(self.control_shots if self.controls else ())))
 
     @model_validator(mode="after")
-    def _support_videos_are_enough(self) -> EvaluateConfig:
+    def _support_videos_are_enough(self) -> Self:
         if self.support_videos is not None and self.support_videos < self.largest_shots:
             raise ValueError(
                 f"support_videos = {self.support_videos}, but shots or control_shots need {self.largest_shots}; "
@@ -120,7 +118,7 @@ class EvaluateConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _curves_are_scored_as_paper(self) -> EvaluateConfig:
+    def _curves_are_scored_as_paper(self) -> Self:
         if self.curve_steps and "paper" not in self.scoring:
             raise ValueError("curve_steps are scored as `paper`: add it to evaluate.scoring")
         return self

@@ -4,13 +4,11 @@ Values are read from YAML (`document`), replaced by `key=value` overrides, and c
 a number. The resolved config is written into the run folder and is itself a valid experiment.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -56,7 +54,7 @@ class ExperimentConfig(Section):
         return "finetune" if self.learner.name == "conditioning" else self.learner.name
 
     @model_validator(mode="after")
-    def _methods_are_those_of_the_learner(self) -> ExperimentConfig:
+    def _methods_are_those_of_the_learner(self) -> Self:
         known = ("prototype", "conditioning", self._adaptation)
         for method in self.methods:
             if method not in known:
@@ -67,7 +65,7 @@ class ExperimentConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _something_can_be_held_out(self) -> ExperimentConfig:
+    def _something_can_be_held_out(self) -> Self:
         """early_stop holds out the last frame of a single support clip. Curves take steps whatever min_shots is."""
         sections = (
             ("episodes", self.episodes.support_frames, self.episodes.shots == 1, False),

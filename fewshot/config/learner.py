@@ -1,8 +1,6 @@
 """How a trained model adapts to a new class."""
 
-from __future__ import annotations
-
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -58,7 +56,7 @@ class LearnerConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _every_value_is_read(self) -> LearnerConfig:
+    def _every_value_is_read(self) -> Self:
         for key in _UNREAD[self.name]:
             value, default = getattr(self, key), type(self).model_fields[key].default
             if value != default:

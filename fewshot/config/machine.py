@@ -1,7 +1,5 @@
 """How a run works on a machine: values that are not part of the experiment."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """pydantic's errors as sentences: which key, where it was set, which value, what is allowed."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator
 from typing import Any, get_args

@@ -1,7 +1,5 @@
 """The experiments and parts of experiments that come with the project, found from any working folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Meta-training on the base classes."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,7 +31,7 @@ class TrainConfig(Section):
     validation_episodes: int = Field(48, ge=1, description="Episodes of one validation; always the same ones.")
 
     @model_validator(mode="after")
-    def _milestones_belong_to_the_step_schedule(self) -> TrainConfig:
+    def _milestones_belong_to_the_step_schedule(self) -> Self:
         if (self.schedule == "step") != bool(self.milestones):
             raise ValueError(
                 f"schedule {self.schedule} and milestones {list(self.milestones)}: give milestones if and only if the "

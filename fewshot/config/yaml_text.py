@@ -5,8 +5,6 @@ with its line: anchors and aliases (a short file can unfold into gigabytes), tag
 keys (one of the two values would silently vanish), several documents, and keys that are not words.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from typing import Any, NoReturn

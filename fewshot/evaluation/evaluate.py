@@ -1,7 +1,5 @@
 """The evaluation of a run: tasks, their records in this process or in several, and the files that it leaves."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import time

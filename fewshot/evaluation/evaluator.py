@@ -1,7 +1,5 @@
 """One evaluation task after another: adapt to its support, segment every query, score. Knows no learner's insides."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Iterator, Sequence

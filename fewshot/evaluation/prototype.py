@@ -3,8 +3,6 @@
 The row that every trained model has to beat. It never sees a sentence.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange

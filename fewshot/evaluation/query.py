@@ -1,7 +1,5 @@
 """A query of an evaluation, and how an answer to it is scored. T frames, H W the size of the files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

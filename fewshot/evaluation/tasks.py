@@ -1,7 +1,5 @@
 """What an evaluation runs on: tasks, drawn or from a file, of the training's benchmark or of another (transfer)."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Learners, and how a config chooses one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -4,8 +4,6 @@ A descent is an endless iterator over the weights after 0, 1, 2, ... steps, by t
 in how they take a step. Dropout stays off: a support set is small, and adaptation is to be repeatable.
 """
 
-from __future__ import annotations
-
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence

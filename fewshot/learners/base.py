@@ -1,7 +1,5 @@
 """The two verbs that trainer, evaluator and predictor know of a learner."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 

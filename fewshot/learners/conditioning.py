@@ -1,7 +1,5 @@
 """The support set as input alone: one forward pass, no gradient step."""
 
-from __future__ import annotations
-
 import torch
 
 from episodes.types import Support

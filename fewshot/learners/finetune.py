@@ -1,7 +1,5 @@
 """Conditioning, then a few gradient steps on the support set at test time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from typing import Literal

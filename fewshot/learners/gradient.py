@@ -1,7 +1,5 @@
 """Gradient meta-learners on learn2learn: the query's loss after adaptation to the support is what training descends."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import warnings

@@ -1,7 +1,5 @@
 """A training batch taken apart: gradient meta-learners adapt to each of its episodes on its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

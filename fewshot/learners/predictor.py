@@ -1,9 +1,7 @@
 """A head that has taken in one support set, and answers queries."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +36,7 @@ class Decoding:
     trajectory: Literal["linked", "chunk"] = "linked"
 
     @classmethod
-    def of(cls, config: DecodingConfig) -> Decoding:
+    def of(cls, config: DecodingConfig) -> Self:
         return cls(config.chunk_frames, config.trajectory)
 
 

@@ -1,7 +1,5 @@
 """Reptile: meta-training moves the weights towards those that adaptation ends with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice

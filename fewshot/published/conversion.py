@@ -6,8 +6,6 @@ OUT/head.safetensors, encoders/  the weights (fewshot/runs/initial_weights.py)
     text_encoder/config.json     only for a RoBERTa of no published size: its tokenizer's files belong beside it
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path

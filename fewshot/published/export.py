@@ -1,7 +1,5 @@
 """Trained or converted weights as a file of the published checkpoint layout."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Files of published checkpoints: .pth of torch and .safetensors, read as tensors alone and written again."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import re

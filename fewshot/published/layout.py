@@ -1,7 +1,5 @@
 """State dicts of the published checkpoint layout <-> ours. In memory, strict, and every entry is accounted for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

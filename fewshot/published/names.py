@@ -1,7 +1,5 @@
 """Names of the published checkpoint layout and ours: one to one, except that box heads have two published names."""
 
-from __future__ import annotations
-
 HEAD, IMAGE, TEXT = "head.", "trunk.image.model.", "trunk.text.model."  # parts of our network
 # Prefix of the published layout -> ours; the first that fits wins. The rest of a name is the same, except for PARTS.
 PREFIXES = {

@@ -1,7 +1,5 @@
 """Which model a published checkpoint is of, read off the names and shapes of its entries."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

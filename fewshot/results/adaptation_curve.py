@@ -1,7 +1,5 @@
 """Adaptation curves: what the queries scored after each number of gradient steps on the support, as CSV."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """J and F as the project computes them against a plain whole-picture implementation of the same definition."""
 
-from __future__ import annotations
-
 import math
 import time
 from dataclasses import dataclass

@@ -14,8 +14,6 @@ Which other values count follows from their section: `evaluate` is read by evalu
 `episodes` and `train` by trainings only, `data`, `model` and `learner` by both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Set
 from typing import Any, Literal, NamedTuple
 

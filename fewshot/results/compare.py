@@ -3,8 +3,6 @@
 A pair shares draws in the bootstrap, so what makes a class or a video hard for both cancels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

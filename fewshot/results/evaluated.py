@@ -1,7 +1,5 @@
 """An evaluated run: what comparisons, tables and reports are made of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 There is one evaluated run for each group.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from statistics import fmean
 

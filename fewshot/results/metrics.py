@@ -3,8 +3,6 @@
 T frames of a clip, H W picture size. Both measures lie in [0, 1] and are 1 where both masks are empty.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 

@@ -3,14 +3,13 @@
 T frames of a clip, H W picture size. Truth is green, a prediction orange with the truth's outline over it.
 """
 
-from __future__ import annotations
-
 import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 import cv2
 import matplotlib
@@ -46,7 +45,7 @@ class ClipPicture:
             raise ValueError(f"masks must be {shape[:3]} bool to fit the frames, found {mask.shape} {mask.dtype}")
 
     @classmethod
-    def of_clips(cls, clips: Clips, masks: Tensor, clip: int = 0) -> ClipPicture:
+    def of_clips(cls, clips: Clips, masks: Tensor, clip: int = 0) -> Self:
         """One of N clips without its padding, masks (N, T, H, W) bool. ValueError if they carry no frames."""
         if clips.frames is None:
             raise ValueError("these clips hold trunk features only; load them with frames to draw them")

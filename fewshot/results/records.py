@@ -3,15 +3,13 @@
 A record keeps sums over frames, so that scores can be pooled by frame (`paper`) and by sequence (`davis`).
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +92,7 @@ class Record:
         control: Control | None,
         scoring: str,
         seconds: float,
-    ) -> Record:
+    ) -> Self:
         """The record of one clip from its (T,) region similarities and boundary measures.
 
         visible (T,): frames in which the object has a pixel, None for all of them.
@@ -108,7 +106,7 @@ class Record:
             *(int(visible.sum()), float(region[visible].sum()), float(boundary[visible].sum()), seconds),
         )
 
-    def where_visible(self) -> Record:
+    def where_visible(self) -> Self:
         """The same of those frames alone in which the object has a pixel."""
         return replace(self, frames=self.visible, J_sum=self.J_visible_sum, F_sum=self.F_visible_sum)
 

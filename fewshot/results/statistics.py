@@ -5,8 +5,6 @@ bootstrap therefore draws classes, then videos within each drawn class, and keep
 (its sentences, objects and seeds). C classes, V videos of the largest class, R resamples.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

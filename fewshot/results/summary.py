@@ -1,7 +1,5 @@
 """The summary of an evaluation: one row for each method, shots, control, scoring and group, in points (0-100)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

@@ -1,7 +1,5 @@
 """Results as tables: aligned text for a terminal, Markdown for a report."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

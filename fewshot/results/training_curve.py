@@ -1,7 +1,5 @@
 """The training curve of a run, drawn from what its training logged."""
 
-from __future__ import annotations
-
 import io
 
 Series = dict[str, list[tuple[int, float]]]  # name -> (step, value), steps ascending

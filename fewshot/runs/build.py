@@ -1,7 +1,5 @@
 """What training and evaluation build from a config alike: catalog, network, cached features."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -9,8 +9,6 @@ A name may end in `.1`, `.2`: the step was saved again, and the higher number co
 leftovers of an interrupted save or removal; the next save clears them away.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

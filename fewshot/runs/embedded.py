@@ -1,7 +1,5 @@
 """The embedded benchmark, written where an experiment wants it."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

@@ -8,8 +8,6 @@ overlays/               pictures of queries, and overlays.json: what each of the
 report.md, curve.png    the report, and the training curve in it
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ A frame's features are a function of its file's content, the picture size and th
 data set is still found, a changed picture or encoder is not. Only for frames without augmentation.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence

@@ -5,8 +5,6 @@ WEIGHTS/head.safetensors   the head of a converted checkpoint, by our names
         encoders/          both encoders (fewshot/runs/encoders.py)
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

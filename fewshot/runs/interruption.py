@@ -1,7 +1,5 @@
 """Ctrl-C: what must not be cut in two is finished first, and processes that this one starts are out of its reach."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Iterator

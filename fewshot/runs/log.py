@@ -1,12 +1,10 @@
 """What a run logs: its metrics, and events for TensorBoard."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
@@ -37,7 +35,7 @@ class RunLog:
                 shutil.rmtree(board, ignore_errors=True)  # of a training that reached no checkpoint
             self._board = SummaryWriter(str(board), purge_step=step + 1 if step else None, flush_secs=30)
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,5 @@
 """metrics.jsonl: one JSON object with `step`, `kind` and numbers on a line, appended while a run trains."""
 
-from __future__ import annotations
-
 import json
 import logging
 import math

@@ -1,7 +1,5 @@
 """Where weights come from: the classes and the benchmark that they were trained on, kept with every checkpoint."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any

@@ -1,13 +1,12 @@
 """What a long run shows on stderr: log lines, and progress as a moving bar on a terminal, as lines anywhere else."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -50,7 +49,7 @@ class Progress:
             self._bar = Bar(TextColumn(label), BarColumn(), MofNCompleteColumn(), state, console=console)
             self._task = self._bar.add_task(label, total=total, completed=done, state="")
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self

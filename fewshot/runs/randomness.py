@@ -1,7 +1,5 @@
 """Randomness of torch as a function of (seed, what for, step), for dropout and initial weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -8,8 +8,6 @@ A process killed at any moment leaves the old folder or the new one, whole: `fin
 was cut off between its two renames.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

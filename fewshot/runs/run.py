@@ -12,13 +12,11 @@ A run that was trained elsewhere shows that training: its checkpoints, encoders,
 other folder.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from episodes.errors import CheckpointError, ConfigError, UserError
 from episodes.files import file_digest, write_whole
@@ -51,7 +49,7 @@ class Run:
 
     @classmethod
     @contextmanager
-    def start(cls, config: ExperimentConfig, folder: Path) -> Iterator[Run]:
+    def start(cls, config: ExperimentConfig, folder: Path) -> Iterator[Self]:
         """`open`; if the input is then rejected, a folder that was there keeps its config, and a new one is removed
         again unless something else lies in it."""
         run, new = cls(folder), not folder.exists()
@@ -83,7 +81,7 @@ class Run:
         self._refuse_foreign()
         self._write_config(config)
 
-    def show(self, config: ExperimentConfig, training: Run) -> None:
+    def show(self, config: ExperimentConfig, training: Self) -> None:
         """Lay out the folder for results of a run that was trained elsewhere: its own config, links to the training.
 
         Raises ConfigError where a training of its own or something else lies there.
@@ -99,7 +97,7 @@ class Run:
             # Relative, so that both folders can be moved together.
             link.symlink_to(os.path.relpath(training.folder.resolve() / link.name, self.folder.resolve()))
 
-    def shows(self, training: Run) -> bool:
+    def shows(self, training: Self) -> bool:
         """True when the checkpoints in the folder are a link to those of the training."""
         link = self.folder / CHECKPOINTS
         return link.is_symlink() and link.resolve() == (training.folder / CHECKPOINTS).resolve()

@@ -1,7 +1,5 @@
 """meta.json: for each start of a training its time, step, seed, command, commit, machine and versions."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

@@ -3,8 +3,6 @@
 A folder is written aside, flushed to the disk and renamed, so it is seen complete or not at all.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Meta-training: episodes of base classes, one optimiser step after another, resumable at any of them."""
 
-from __future__ import annotations
-
 import logging
 import math
 import time

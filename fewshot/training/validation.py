@@ -1,7 +1,5 @@
 """Validation on held-out videos of base classes: never a novel class, always the same episodes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

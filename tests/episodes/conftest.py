@@ -1,7 +1,5 @@
 """One tiny benchmark for all tests that only read it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Classes, groups and videos of an index."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The check finds each kind of damage, names its file, and nothing in a sound benchmark."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

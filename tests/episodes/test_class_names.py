@@ -1,7 +1,5 @@
 """Spellings of class names: what is alike, and what is not."""
 
-from __future__ import annotations
-
 import pytest
 
 from episodes.class_names import normal_name, split_by_name

@@ -1,7 +1,5 @@
 """Two benchmarks are the same when they hold the same, wherever they lie; what changed is named."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

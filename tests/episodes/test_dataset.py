@@ -1,7 +1,5 @@
 """From specs to tensors: the right pixels, the right words, the same for any number of workers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

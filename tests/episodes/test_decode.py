@@ -1,7 +1,5 @@
 """Pictures and masks are read exactly, or the file is named."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Evaluation tasks: paired shots, every query of unseen videos, and controls that are wrong in one thing only."""
 
-from __future__ import annotations
-
 import pytest
 
 from episodes.catalog import GROUPS, VideoCatalog

@@ -1,7 +1,5 @@
 """Pictures and masks stay aligned through resizing and padding."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """The embedded benchmark as it lies on disk: true sentences, fair distractors, same pixels everywhere."""
 
-from __future__ import annotations
-
 import colorsys
 import json
 from itertools import pairwise

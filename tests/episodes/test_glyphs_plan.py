@@ -1,7 +1,5 @@
 """The embedded benchmark before it is painted: classes, schedule, words, paths."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

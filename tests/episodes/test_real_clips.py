@@ -1,7 +1,5 @@
 """Real video in the published layout, with everything odd that occurs in the wild. Skipped where it is absent."""
 
-from __future__ import annotations
-
 import pytest
 
 from episodes.catalog import VideoCatalog

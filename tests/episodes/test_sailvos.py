@@ -1,7 +1,5 @@
 """Mini-Ref-SAIL-VOS: both forms of its layout, its own classes, and how a folder's layout is told."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Episodes are a pure function of (seed, split, index), and never mix what must stay apart."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Split files confine training and testing of a group to lists of videos."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

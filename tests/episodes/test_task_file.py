@@ -1,7 +1,5 @@
 """tasks.json: what was drawn reads back equal, and whatever does not fit the benchmark is named."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Augmentation: drawn from the given generator alone, one change for a whole clip, sentences that stay true."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

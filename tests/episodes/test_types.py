@@ -1,7 +1,5 @@
 """Batches that contradict themselves are refused with the field and the shapes; batches are taken apart by size."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

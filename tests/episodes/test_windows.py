@@ -1,7 +1,5 @@
 """Windows lie in time order and show the object."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

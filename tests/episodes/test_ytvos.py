@@ -1,7 +1,5 @@
 """The reader accepts what occurs in the wild, names what it leaves out, and refuses what it cannot trust."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

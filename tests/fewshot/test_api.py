@@ -1,7 +1,5 @@
 """The public interface: a run is trained, evaluated, opened and asked about clips that nobody has annotated."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The packaged encoders, loaded once."""
 
-from __future__ import annotations
-
 import pytest
 
 from models.trunk import Trunk

@@ -1,7 +1,5 @@
 """The affinity block: what of the support enters, and what never does."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

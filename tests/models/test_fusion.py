@@ -1,7 +1,5 @@
 """Text fusion and the small dense parts: how words and the prior enter visual features."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import pytest

@@ -1,7 +1,5 @@
 """Velocity: the way that a pattern moves is read from features, in pictures per video."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

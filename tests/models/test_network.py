@@ -1,7 +1,5 @@
 """The whole network: what it reads, what it must not read, and that every part of it learns."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from itertools import product

@@ -1,7 +1,5 @@
 """The objective: near zero for the perfect answer, and each weight and switch does what it says."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import fields, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The affinity prior: high where the query looks like the support object, whatever the order or number of shots."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F

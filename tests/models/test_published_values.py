@@ -5,8 +5,6 @@ test_reference.py held: values of our code, of a small head with weights and inp
 function is still the one that equalled the published network, not what the published network gives.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from pathlib import Path

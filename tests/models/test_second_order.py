@@ -1,7 +1,5 @@
 """The twice differentiable forms of sampling and attention: the values and gradients of the fast ones."""
 
-from __future__ import annotations
-
 from typing import Any
 from unittest.mock import patch
 

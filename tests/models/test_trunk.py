@@ -1,7 +1,5 @@
 """The frozen encoders: the right weights or none, features at their strides, words that do not wander."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import replace
 from pathlib import Path

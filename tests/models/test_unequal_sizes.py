@@ -1,7 +1,5 @@
 """Padding changes nothing: a clip gives the same alone, beside a larger one, and with more padding than it needs."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import fields
 from functools import cache

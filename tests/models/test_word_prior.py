@@ -1,7 +1,5 @@
 """The word prior: it reads pixels, places, motion and words, and no padding of either."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Runs put together: those that differ in nothing but the seed of the training are one experiment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property

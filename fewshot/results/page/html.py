@@ -1,7 +1,5 @@
 """A report as one HTML page that loads nothing: pictures and style lie in the file, and there is no script."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tables of a report as LaTeX, to be read into a document with `\\input`."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The pictures of each run: its training curve, and queries as its evaluation drew them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from fewshot.results.evaluated import EvaluatedRun

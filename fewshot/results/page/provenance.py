@@ -1,7 +1,5 @@
 """The part of a report about where its numbers come from: runs, what was evaluated, config, machine."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """From evaluated runs to a page, and from a page to files."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The part of a report about one group and scoring: how good each method is, and how sure that is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from fewshot.results.metrics import TOLERANCES

@@ -1,7 +1,5 @@
 """How much of a result is the seed of the training, and how much the draw of the support: two spreads, never one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Prototype matching: finds what looks like the support, and knows no words."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

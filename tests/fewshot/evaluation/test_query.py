@@ -1,7 +1,5 @@
 """An empty answer is right where nothing can be seen, and nowhere else."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """What an evaluation runs on: drawn tasks, the tasks of a file, or another benchmark than that of the training."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil

@@ -1,7 +1,5 @@
 """Gradient meta-learners: their meta-gradients are the derivatives they claim to be, and nothing leaks."""
 
-from __future__ import annotations
-
 import copy
 import subprocess
 import sys

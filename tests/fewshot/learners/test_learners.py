@@ -1,10 +1,8 @@
 """The two verbs: `adapt` never touches the network, `backward` leaves exactly the gradient that was asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 from unittest.mock import patch
 
 import pytest
@@ -131,10 +129,10 @@ class TwoTrajectories(nn.Module):
         super().__init__()
         self.scores = iter(scores)
 
-    def remember(self, *_: object) -> TwoTrajectories:
+    def remember(self, *_: object) -> Self:
         return self
 
-    def expand(self, batch: int) -> TwoTrajectories:
+    def expand(self, batch: int) -> Self:
         return self
 
     def decode(self, chunk: Any, memory: object) -> Prediction:

@@ -1,7 +1,5 @@
 """When two runs are of one benchmark, of one training, of one experiment."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two runs side by side: the difference on shared items, what the pairing holds equal, and what cannot be paired."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The mean over groups: the means of the runs, averaged, with an interval; and runs that make no experiment."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

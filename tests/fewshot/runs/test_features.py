@@ -1,7 +1,5 @@
 """Cached trunk features: equal to computed ones, found again where they hold, and not where they do not."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

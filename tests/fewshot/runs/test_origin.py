@@ -1,7 +1,5 @@
 """No class that weights have seen is tested as a novel one, and changed data does not pass unnoticed."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Callable

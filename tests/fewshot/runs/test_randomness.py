@@ -1,7 +1,5 @@
 """Torch's randomness is lent for a step and given back."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import pytest

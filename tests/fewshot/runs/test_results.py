@@ -1,7 +1,5 @@
 """Results of a run are one unit: whole at any moment, and never a mixture of two evaluations."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import resource

@@ -1,7 +1,5 @@
 """Gradient meta-learners in whole runs: training, stop and resume, evaluation, adaptation curves."""
 
-from __future__ import annotations
-
 import csv
 import json
 import re

@@ -1,7 +1,5 @@
 """The optimiser's groups and the learning rate."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from typing import Any
 
