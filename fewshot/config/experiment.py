@@ -64,17 +64,21 @@ class ExperimentConfig(Section):
                 )
         return self
 
+    @property
+    def holds_out_a_frame(self) -> bool:
+        """Whether an evaluation holds out a frame of a single support clip. Curves take steps whatever min_shots is."""
+        steps = self.learner.min_shots < 2 or bool(self.evaluate.curve_steps)
+        return self.learner.early_stop and steps and 1 in self.evaluate.shots
+
     @model_validator(mode="after")
     def _something_can_be_held_out(self) -> Self:
-        """early_stop holds out the last frame of a single support clip. Curves take steps whatever min_shots is."""
-        sections = (
-            ("episodes", self.episodes.support_frames, self.episodes.shots == 1, False),
-            ("evaluate", self.evaluate.support_frames, 1 in self.evaluate.shots, bool(self.evaluate.curve_steps)),
-        )
-        for section, frames, single, curves in sections:
-            if self.learner.early_stop and frames < 2 and single and (self.learner.min_shots < 2 or curves):
+        in_training = self.learner.early_stop and self.learner.min_shots < 2 and self.episodes.shots == 1
+        sections = {"episodes": in_training, "evaluate": self.holds_out_a_frame and self.evaluate.tasks is None}
+        for section, holds_out in sections.items():
+            frames = getattr(self, section).support_frames
+            if holds_out and frames < 2:
                 raise ValueError(
-                    f"learner.early_stop holds out the last frame of a single support clip, but "
+                    "learner.early_stop holds out the last frame of a single support clip, but "
                     f"{section}.support_frames is {frames}; give at least 2"
                     + (", or leave out evaluate.curve_steps" if self.learner.min_shots >= 2 else "")
                 )

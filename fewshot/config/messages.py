@@ -11,18 +11,6 @@ from episodes.files import shown
 from fewshot.config.document import Document
 from fewshot.config.yaml_text import Key
 
-# Earlier keys, and their names now.
-MOVED = {
-    "data.cache": "machine.cache",
-    "train.threads": "machine.threads",
-    "train.workers": "machine.loader_workers",
-    "train.log_every": "machine.log_every",
-    "train.checkpoint_every": "machine.checkpoint_every",
-    "train.keep_checkpoints": "machine.keep_checkpoints",
-    "evaluate.workers": "machine.evaluation_workers",
-    "evaluate.save_overlays": "machine.save_overlays",
-}
-
 
 def explain(error: ValidationError, model: type[BaseModel], document: Document, source: str) -> str:
     """One paragraph that names every fault of `document` against `model`."""
@@ -53,8 +41,6 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     changed = document.overrides(key)  # of several keys that contradict each other, the one that was changed
     place = ", ".join(changed) or document.place(key)
     at = f" ({place})" if place else ""
-    if fault["type"] == "extra_forbidden" and name in MOVED:
-        return f"{name} is now {MOVED[name]}{at}; write the new key."
     if fault["type"] == "extra_forbidden":
         return f"Unknown key {name!r}{at}; {_advice(key, list(fields))}"
     if fault["type"] == "missing":

@@ -105,7 +105,7 @@ def _tasks(
 ) -> list[EvaluationTask]:
     """The tasks of the file that the config names, or drawn ones of `classes`."""
     if config.evaluate.tasks is not None:
-        return _of_file(config.evaluate.tasks, catalog, config.evaluate.largest_shots)
+        return _of_file(config.evaluate.tasks, catalog, config)
     tasks = [
         task
         for seed in config.evaluate.seeds
@@ -125,14 +125,21 @@ def _tasks(
     return tasks
 
 
-def _of_file(path: Path, catalog: VideoCatalog, shots: int) -> list[EvaluationTask]:
+def _of_file(path: Path, catalog: VideoCatalog, config: ExperimentConfig) -> list[EvaluationTask]:
     tasks = read_tasks(path, catalog)
-    least = min(tasks, key=lambda task: len(task.support))
-    if len(least.support) < shots:
-        raise SamplingError(
-            f"{path}: the task of class {least.category!r}, seed {least.seed} holds {len(least.support)} support "
-            f"clip(s), {shots} needed. Lower evaluate.shots and evaluate.control_shots, or name a file with more"
-        )
+    shots = config.evaluate.largest_shots
+    for task in tasks:
+        place = f"{path}: the task of class {task.category!r}, seed {task.seed} holds"
+        if len(task.support) < shots:
+            raise SamplingError(
+                f"{place} {len(task.support)} support clip(s), {shots} needed. Lower evaluate.shots and "
+                "evaluate.control_shots, or name a file with more"
+            )
+        if config.holds_out_a_frame and len(task.support[0].frames) < 2:
+            raise SamplingError(
+                f"{place} a first support clip of one frame, and learner.early_stop holds out the last frame of a "
+                "single clip. Name a file with at least two frames a clip, or set learner.early_stop=false"
+            )
     log.info("%d tasks of %s; its seeds and queries stand in place of the config's", len(tasks), path)
     return tasks
 

@@ -11,7 +11,6 @@ from episodes.files import shown, write_whole
 from fewshot.results.training_curve import Series
 
 log = logging.getLogger(__name__)
-_TAIL_BYTES = 1 << 16  # some hundreds of lines, enough to hold the last validation
 
 
 def append_metrics(path: Path, step: int, kind: str, values: Mapping[str, float]) -> None:
@@ -24,8 +23,8 @@ def append_metrics(path: Path, step: int, kind: str, values: Mapping[str, float]
 def cut_metrics(path: Path, step: int) -> None:
     """Keep the lines of the first `step` steps; a line without its end was being written when the run was killed."""
     if path.is_file():
-        rows = _rows(path, _lines(path.read_bytes()))
-        write_whole(path, "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step).encode())
+        kept = [json.dumps(row) + "\n" for row in _rows(path) if row["step"] <= step]
+        write_whole(path, "".join(kept).encode())
 
 
 def read_series(path: Path) -> Series:
@@ -34,7 +33,7 @@ def read_series(path: Path) -> Series:
     Where a resumed run logged a step again, the later value counts. Damaged lines are left out with a warning.
     """
     points: dict[str, dict[int, float]] = {}
-    for row in _rows(path, _lines(path.read_bytes()) if path.is_file() else []):
+    for row in _rows(path):
         kind = f"{row['kind']}/" if "kind" in row else ""
         for name, value in _numbers(row):
             points.setdefault(f"{kind}{name}", {})[row["step"]] = value
@@ -42,27 +41,18 @@ def read_series(path: Path) -> Series:
 
 
 def last_metrics(path: Path) -> tuple[int, float | None]:
-    """(last step, J&F in points of the last validation) from the end of the file; (0, None) before there is one."""
-    if not path.is_file():
-        return 0, None
-    with path.open("rb") as stream:
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _TAIL_BYTES))
-        lines = _lines(stream.read())
+    """(last step, J&F in points of the last validation); (0, None) before anything was logged."""
     step, score = 0, None
-    for row in _rows(path, lines[1:] if size > _TAIL_BYTES else lines):
+    for row in _rows(path):
         step = row["step"]
         score = row.get("JF", score) if row.get("kind") == "validation" else score
     return step, score
 
 
-def _lines(content: bytes) -> list[str]:
-    """Whole lines: one without its end is being written, or was when the run was killed."""
-    return content.decode(errors="replace").split("\n")[:-1]
-
-
-def _rows(path: Path, lines: list[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The whole lines: one without its end is being written, or was when the run was killed."""
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    for line in text.split("\n")[:-1]:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):

@@ -36,15 +36,15 @@ from fewshot.training.validation import Validation
 log = logging.getLogger(__name__)
 
 
-def train(config: ExperimentConfig, run_folder: Path, *, allow_changed_data: bool = False) -> Path:
-    """Train to the last step, from the run folder's latest checkpoint if it has one; returns the last checkpoint.
+def train(config: ExperimentConfig, run_folder: Path, *, allow_changed_data: bool = False) -> None:
+    """Train to the last step, from the run folder's latest checkpoint if it has one.
 
     A checkpoint of other data than the benchmark holds now is a CheckpointError unless `allow_changed_data`.
 
     Ctrl-C finishes the step and saves a checkpoint of it before it is raised to the caller. Raises UserError subclasses
     for bad input and `TrainingError` if a loss or gradient is not finite.
     """
-    return Trainer(config, run_folder, allow_changed_data=allow_changed_data).run()
+    Trainer(config, run_folder, allow_changed_data=allow_changed_data).run()
 
 
 @dataclass
@@ -185,21 +185,18 @@ class Trainer:
 
     # ------------------------------------------------------------------ the run around it
 
-    def run(self) -> Path:
+    def run(self) -> None:
         start = self._resume()
         steps = self.config.train.steps
-        if steps == 0:  # nothing to train: the initial weights are what the run has
-            if latest(self.run_folder) is None:
-                self._record_start(0)
-                self._save(0, None)
-            self.accelerator.wait_for_everyone()
+        if steps == 0 and latest(self.run_folder) is None:  # nothing to train: the initial weights are what the run has
+            self._record_start(0)
+            self._save(0, None)
+        self.accelerator.wait_for_everyone()
         if start >= steps:
             log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
             if self.rank == 0:
                 clear_leftovers(self.run_folder)  # of a process that was killed after its last save
-            found = latest(self.run_folder)
-            assert found is not None
-            return found
+            return
         self._record_start(start)
         done, score = start, None
         with (
@@ -230,9 +227,6 @@ class Trainer:
                     self._save(done, score)
                 raise
             runlog.hyperparameters(plain(self.config), {} if score is None else {"validation_JF": score})
-        found = latest(self.run_folder)
-        assert found is not None
-        return found
 
     def _record_start(self, step: int) -> None:
         if self.rank == 0:

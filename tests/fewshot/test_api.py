@@ -5,10 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import fewshot
 from episodes.errors import UserError
@@ -154,6 +156,12 @@ def test_the_example_of_the_readme_runs(run: fewshot.Run, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/demo").symlink_to(run.folder)
-    names = {"frames": clip(), "masks": annotated(0).masks, "new_frames": clip(5, seed=3)}
+    for video, seed in (("00076", 0), ("00000", 3)):
+        for kind, pictures in (("JPEGImages", clip(5, seed)), ("Annotations", np.full((5, *SIZE), 2, dtype=np.uint8))):
+            folder = tmp_path / "data/glyphs/train" / kind / video
+            folder.mkdir(parents=True)
+            for number, picture in enumerate(pictures):
+                Image.fromarray(picture).save(folder / f"{number:05d}.png")
+    names: dict[str, Any] = {}
     exec(example, names)
     assert names["answer"].shape == (5, *SIZE)

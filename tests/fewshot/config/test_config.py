@@ -9,7 +9,7 @@ import pytest
 from episodes.errors import ConfigError, UserError
 from fewshot.config.document import Document, dotted, load_document, parse_document, parse_override
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
-from fewshot.config.messages import MOVED, key_paths
+from fewshot.config.messages import key_paths
 from fewshot.config.yaml_text import dump
 from tests.paths import ROOT
 
@@ -184,6 +184,7 @@ def test_what_is_not_a_text_file_is_refused_by_name(tmp_path, make):
         ("trian.steps=1", "'trian'", "'train'"),
         ("warmup_steps=1", "'warmup_steps'", "'train.warmup_steps'"),
         ("train.root=x", "'train.root'", "'data.root'"),
+        ("train.threads=1", "'train.threads'", "'machine.threads'"),
         ("model.affinity.stage=[]", "'model.affinity.stage'", "'model.affinity.stages'"),
         ("data.glyphs.sede=1", "'data.glyphs.sede'", "'data.glyphs.seed'"),
     ],
@@ -192,20 +193,6 @@ def test_an_unknown_key_is_named_whole_with_the_nearest_valid_one(write, overrid
     message = refused(write(MINIMAL), override)
     assert f"Unknown key {path}" in message
     assert f"the nearest valid key is {nearest}" in message
-
-
-@pytest.mark.parametrize(("old", "new"), MOVED.items())
-@pytest.mark.parametrize("where", ["file", "override"])
-def test_a_key_that_has_moved_is_named_with_its_new_name(write, old, new, where):
-    section, key = old.split(".")
-    if where == "file":
-        write(f"{section}:\n  {key}: 1\n", "old.yaml")
-        message = refused(write(f"extends: old.yaml\n{MINIMAL}"))
-        assert "old.yaml:2" in message
-    else:
-        message = refused(write(MINIMAL), f"{old}=1")
-    assert f"{old} is now {new}" in message
-    assert new in {".".join(path) for path, _ in key_paths(ExperimentConfig)}
 
 
 def test_an_unknown_key_in_a_part_is_found_in_the_file_that_set_it(write):

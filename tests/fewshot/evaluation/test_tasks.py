@@ -176,6 +176,20 @@ def test_more_shots_than_the_file_holds_are_refused_with_the_numbers(experiment:
     assert tasks_before_training(load_tiny(experiment, asked, *one)).tasks
 
 
+def test_a_support_clip_of_one_frame_leaves_early_stop_nothing_to_hold_out(experiment: Path, tmp_path: Path) -> None:
+    config = load_tiny(experiment, "evaluate.shots=[1]")
+    catalog = open_catalog(config)
+    tasks = [
+        replace(task, support=tuple(replace(clip, frames=clip.frames[:1]) for clip in task.support))
+        for task in tasks_before_training(config).tasks
+    ]
+    (tmp_path / "tasks.json").write_text(task_file_text(tasks, catalog.name))
+    asked = (f"evaluate.tasks={tmp_path / 'tasks.json'}", "evaluate.shots=[1]", "learner.early_stop=true")
+    with pytest.raises(SamplingError, match=r"tasks\.json.*support clip of one frame.*learner\.early_stop=false"):
+        tasks_before_training(load_tiny(experiment, *asked, "learner.min_shots=1"))
+    assert tasks_before_training(load_tiny(experiment, *asked, "learner.min_shots=2")).tasks
+
+
 def test_tasks_of_classes_that_were_trained_on_are_refused(experiment: Path, tmp_path: Path) -> None:
     of_group_2 = tasks_before_training(load_tiny(experiment, "data.group=2")).tasks
     (tmp_path / "tasks.json").write_text(task_file_text(of_group_2, "tiny"))
