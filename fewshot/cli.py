@@ -19,7 +19,6 @@ from episodes.errors import ConfigError, UserError
 from fewshot.arguments import PROGRAM, build_parser
 
 if TYPE_CHECKING:
-    from fewshot.config.data import DataConfig
     from fewshot.config.experiment import ExperimentConfig
     from fewshot.results.evaluated import EvaluatedRun
 
@@ -47,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler = _HANDLERS[options.command]
     threading.excepthook = _quiet_disk_errors
     try:
+        from fewshot.runs.progress import start_logging
+
+        start_logging()
         return handler(options)
     except UserError as error:
         return _fail(str(error))
@@ -91,7 +93,6 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    _start_logging()
     from fewshot.api import evaluate
 
     how = {"out": options.out, "allow_changed_data": options.allow_changed_data}
@@ -134,14 +135,14 @@ def _report(options: argparse.Namespace) -> int:
 
 def _ablate(options: argparse.Namespace) -> int:
     from fewshot.ablation.cells import load_ablation
+    from fewshot.runs.embedded import write_data_if_absent
 
     ablation = load_ablation(options.ablation, options.overrides)
     ablation.refuse_many(allowed=options.yes)
     folder: Path = options.out or Path("runs/ablations") / ablation.config.name
     options.out = folder
-    _start_logging()
     for data in dict.fromkeys(cell.config.data for cell in ablation.cells):
-        _write_data_if_absent(data)
+        write_data_if_absent(data)
     from fewshot.ablation.run import run_ablation
 
     print(run_ablation(ablation, folder, jobs=options.jobs, memory=options.memory, retry=options.retry))
@@ -153,10 +154,10 @@ def _ablate(options: argparse.Namespace) -> int:
 def _features(options: argparse.Namespace) -> int:
     from fewshot.config.experiment import load_config
     from fewshot.runs.build import fill_cache
+    from fewshot.runs.embedded import write_data_if_absent
 
     config = load_config(options.experiment, options.overrides)
-    _start_logging()
-    _write_data_if_absent(config.data)
+    write_data_if_absent(config.data)
     store = fill_cache(config)
     print("machine.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
     return 0
@@ -166,14 +167,12 @@ def _data_glyphs(options: argparse.Namespace) -> int:
     from episodes.glyphs.config import GlyphsConfig
     from fewshot.config.document import Document, merge, parse_override
     from fewshot.config.experiment import check_section
+    from fewshot.runs.embedded import write_benchmark
 
     document = Document({}, {})
     for text in options.overrides:
         document = merge(document, parse_override(text))
     config = check_section(GlyphsConfig, document, "The generator's config")
-    _start_logging()
-    from fewshot.runs.embedded import write_benchmark
-
     write_benchmark(options.out, config, options.workers)
     print(f"Mini-Ref-Glyphs lies in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
@@ -191,11 +190,11 @@ def _episodes(options: argparse.Namespace) -> int:
     from episodes.sampling import manifest, manifest_hash
     from fewshot.config.experiment import load_config
     from fewshot.runs.build import open_catalog
+    from fewshot.runs.embedded import write_data_if_absent
     from fewshot.training.trainer import build_sampler
 
     config = load_config(options.experiment, options.overrides)
-    _start_logging()
-    _write_data_if_absent(config.data)
+    write_data_if_absent(config.data)
     sampler = build_sampler(config, open_catalog(config), options.split)
     items = manifest([sampler[index] for index in range(options.count)])
     for item in items[: options.show]:
@@ -236,7 +235,6 @@ def _convert(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from fewshot.published.export import export, table
 
-    _start_logging()
     print(table(export(options.source, options.out)))
     return 0
 
@@ -250,7 +248,6 @@ def _training_inputs(options: argparse.Namespace) -> tuple[ExperimentConfig, Pat
     config = load_config(options.experiment, options.overrides)
     folder: Path = options.out or Path("runs") / config.name
     options.out = folder
-    _start_logging()
     return config, folder
 
 
@@ -263,18 +260,6 @@ def _print_results(folder: Path, evaluated: EvaluatedRun) -> None:
     for path, meaning in run.listed():
         print(f"{path!s:40} {meaning}")
     print(f"TensorBoard: {Path(sys.executable).parent / 'tensorboard'} --logdir {run.board}")
-
-
-def _write_data_if_absent(data: DataConfig) -> None:
-    from fewshot.runs.embedded import write_data_if_absent
-
-    write_data_if_absent(data)
-
-
-def _start_logging() -> None:
-    from fewshot.runs.progress import start_logging
-
-    start_logging()
 
 
 def _quiet_disk_errors(failed: threading.ExceptHookArgs) -> None:
