@@ -67,12 +67,13 @@ def save_checkpoint(
     clear_leftovers(run_folder)
     same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
     folder = parent / (f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else ""))
-    tensors, rest = _split(optimizer.state_dict())
-    files = {_MODEL: model_state, _OPTIMIZER: tensors}
+    optimizer_state = optimizer.state_dict()
+    files = {_MODEL: model_state, _OPTIMIZER: _flat(optimizer_state)}
     if learner_state:
         files[_LEARNER] = learner_state
     recorded = [asdict(encoder) for encoder in encoders]
-    values = {"step": step, "score": score, "encoders": recorded, "optimizer": rest, "extra": extra}
+    groups = {"param_groups": optimizer_state["param_groups"]}
+    values = {"step": step, "score": score, "encoders": recorded, "optimizer": groups, "extra": extra}
     _CHECKPOINT.write(folder, files, values)
     _prune(run_folder, keep)
     return folder
@@ -102,13 +103,14 @@ def load_checkpoint(
         own = _CHECKPOINT.read(folder, _LEARNER)
         _compare(folder, own, wanted)
     if optimizer is not None:
-        restored = _join(_CHECKPOINT.read(folder, _OPTIMIZER), state["optimizer"])
-        _compare_groups(folder, restored, optimizer)
+        tensors = _CHECKPOINT.read(folder, _OPTIMIZER)
+        try:
+            optimizer.load_state_dict(_unflat(tensors, state["optimizer"]["param_groups"]))
+        except ValueError as error:
+            raise CheckpointError(f"The optimiser of {folder} does not fit this training: {error}") from error
     model.load_state_dict(weights, strict=True)
     if learner is not None and wanted:
         learner.load_state_dict(own, strict=True)
-    if optimizer is not None:
-        optimizer.load_state_dict(restored)
     extra: dict[str, Any] = state["extra"]
     return extra
 
@@ -177,25 +179,19 @@ def clear_leftovers(run_folder: Path) -> None:
 # --------------------------------------------------------------------------- contents
 
 
-def _split(optimizer_state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimiser's state as tensors named `parameter.key`, and everything else as JSON."""
-    tensors: dict[str, Tensor] = {}
-    values: dict[str, dict[str, Any]] = {}
-    for index, entries in optimizer_state["state"].items():
-        for key, value in entries.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{key}"] = value
-            else:
-                values.setdefault(str(index), {})[key] = value
-    return tensors, {"values": values, "param_groups": optimizer_state["param_groups"]}
+def _flat(optimizer_state: dict[str, Any]) -> dict[str, Tensor]:
+    """The optimiser's tensors by `parameter.key`; AdamW's state holds nothing else."""
+    return {f"{index}.{key}": value for index, of in optimizer_state["state"].items() for key, value in of.items()}
 
 
-def _join(tensors: dict[str, Tensor], rest: dict[str, Any]) -> dict[str, Any]:
-    state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in rest["values"].items()}
+def _unflat(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
+    """The optimiser's state; tuples of its groups come back, which JSON turned into lists."""
+    state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = tensor
-    return {"state": state, "param_groups": rest["param_groups"]}
+    restored = [{k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in g.items()} for g in groups]
+    return {"state": state, "param_groups": restored}
 
 
 def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
@@ -205,23 +201,3 @@ def _compare(folder: Path, stored: dict[str, Tensor], wanted: dict[str, Tensor])
             f"The checkpoint {folder} is of another architecture; its tensors: {'; '.join(differences)}. "
             "Use the model values of the run's config.yaml, or train in a new run folder."
         )
-
-
-def _compare_groups(folder: Path, restored: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Reject other groups, parameters or shapes; restores the tuples that JSON turned into lists."""
-    stored, live = restored["param_groups"], optimizer.state_dict()["param_groups"]
-    sizes = [len(group["params"]) for group in stored], [len(group["params"]) for group in live]
-    if sizes[0] != sizes[1]:
-        raise CheckpointError(f"The optimiser of {folder} has groups of {sizes[0]} parameters, this one of {sizes[1]}.")
-    for group, model_group in zip(stored, live, strict=True):
-        for key, value in model_group.items():
-            if isinstance(value, tuple) and key in group:
-                group[key] = tuple(group[key])
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for index, values in restored["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
-                raise CheckpointError(
-                    f"The optimiser of {folder} holds {key} of shape {tuple(value.shape)} for parameter {index}, "
-                    f"which has shape {tuple(parameters[index].shape)}."
-                )
