@@ -1,6 +1,5 @@
 """The embedded benchmark, written where an experiment wants it."""
 
-import contextlib
 import os
 from pathlib import Path
 
@@ -18,12 +17,10 @@ def write_data_if_absent(data: DataConfig) -> None:
 
 def write_benchmark(root: Path, config: GlyphsConfig, workers: int) -> None:
     """Write the embedded benchmark with so many processes, with a progress display; kept if it is there already."""
-    with contextlib.ExitStack() as stack:
-        shown: list[Progress] = []
+    with Progress("write the benchmark", 0, unit="video") as shown:
 
         def progress(done: int, total: int) -> None:
-            if not shown:
-                shown.append(stack.enter_context(Progress("write the benchmark", total, unit="video")))
-            shown[0].update(done)
+            shown.total = total
+            shown.update(done)
 
         write_glyphs(root, config=config, workers=workers, progress=progress)

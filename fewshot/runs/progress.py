@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -43,22 +42,15 @@ class Progress:
         self.label, self.total, self.unit = label, total, unit
         self._marks: deque[tuple[float, int]] = deque([(time.monotonic(), done)])
         self._last_line = time.monotonic()
-        self._bar: Bar | None = None
-        if console.is_terminal:
-            state = TextColumn("{task.fields[state]}")
-            self._bar = Bar(TextColumn(label), BarColumn(), MofNCompleteColumn(), state, console=console)
-            self._task = self._bar.add_task(label, total=total, completed=done, state="")
+        columns = (TextColumn(label), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[state]}"))
+        self._bar = Bar(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task(label, total=total, completed=done, state="")
 
     def __enter__(self) -> Self:
-        if self._bar is not None:
-            self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
 
     def update(self, done: int, values: Mapping[str, float] | None = None) -> None:
         """`done` units are finished; `values` (losses, scores) are shown beside them."""
@@ -66,9 +58,9 @@ class Progress:
         self._marks.append((now, done))
         while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW_SECONDS:
             self._marks.popleft()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, state=self._state(values))
-        elif done >= self.total or now - self._last_line >= _LINE_SECONDS:
+        self._bar.start()  # at the first update: there may be nothing to do
+        self._bar.update(self._task, completed=done, total=self.total, state=self._state(values))
+        if self._bar.disable and (done >= self.total or now - self._last_line >= _LINE_SECONDS):
             self._last_line = now
             log.info("%s %d/%d  %s", self.label, done, self.total, self._state(values))
 

@@ -180,7 +180,7 @@ def test_another_optimiser_is_rejected_before_the_model_changes(tmp_path):
     folder = save(tmp_path, 1, network(1))
     model = network(2)
     before = model[0].weight.clone()
-    with pytest.raises(CheckpointError, match="does not fit this training.*number of parameter groups"):
+    with pytest.raises(CheckpointError, match=r"does not fit this training.*number of parameter groups"):
         load_checkpoint(folder, model=model, optimizer=torch.optim.AdamW(model.parameters()))
     assert torch.equal(model[0].weight, before)
 
