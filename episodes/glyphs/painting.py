@@ -14,7 +14,7 @@ from episodes.glyphs.appearance import Appearance
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.movement import Pose
 from episodes.glyphs.outlines import outlines
-from episodes.glyphs.polygons import Polygons, fill
+from episodes.glyphs.polygons import edges, fill
 from episodes.glyphs.scene import PlannedObject, Scene
 
 _FINE = 4  # fine pixels along the side of a pixel
@@ -96,16 +96,15 @@ def _paint_object(picture: np.ndarray, mask: np.ndarray, planned: PlannedObject,
     """Draws the object over both arrays; returns its pixels in the frame before anything covers them."""
     size = picture.shape[0]
     outline, look, pose = outlines()[planned.category], planned.look, planned.poses[frame]
-    every = _warp(outline.silhouette.points, pose, size)
+    every = _warp(outline.silhouette, pose, size)
     spare = 2 + size // 64  # room for the rim
-    x0, y0 = (max(0, int(v) - spare) for v in np.floor(every.min(axis=0)))
-    x1, y1 = (min(size, int(v) + spare) for v in np.ceil(every.max(axis=0)))
+    x0, y0 = (max(0, int(v) - spare) for v in np.floor(every.min(axis=(0, 1))))
+    x1, y1 = (min(size, int(v) + spare) for v in np.ceil(every.max(axis=(0, 1))))
     if x0 >= x1 or y0 >= y1:
         return 0
 
-    def layer(polygons: Polygons) -> np.ndarray:
-        fine = polygons.map(lambda points: (_warp(points, pose, size) - (x0, y0)) * _FINE)
-        return fill(fine, (y1 - y0) * _FINE, (x1 - x0) * _FINE)
+    def layer(shape: np.ndarray) -> np.ndarray:
+        return fill((_warp(shape, pose, size) - (x0, y0)) * _FINE, (y1 - y0) * _FINE, (x1 - x0) * _FINE)
 
     width = size / 128 * _FINE
     ink = layer(outline.ink)
@@ -128,8 +127,8 @@ def _paint_object(picture: np.ndarray, mask: np.ndarray, planned: PlannedObject,
 
 
 def _warp(points: np.ndarray, pose: Pose, size: int) -> np.ndarray:
-    """Unit coordinates (N, 2) -> frame pixels, with + - * / alone."""
-    x, y = points[:, 0] * pose.aspect, points[:, 1] / pose.aspect
+    """Unit coordinates (..., 2) -> frame pixels, with + - * / alone."""
+    x, y = points[..., 0] * pose.aspect, points[..., 1] / pose.aspect
     y = y + pose.bend * x * x
     x = x + pose.shear * y
     depth = 1 + pose.tilt_x * x + pose.tilt_y * y
@@ -137,7 +136,7 @@ def _warp(points: np.ndarray, pose: Pose, size: int) -> np.ndarray:
     cosine, sine = _rotation(pose.turn)
     side = pose.size * size
     return np.stack(
-        [pose.x * size + side * (cosine * x - sine * y), pose.y * size + side * (sine * x + cosine * y)], axis=1
+        [pose.x * size + side * (cosine * x - sine * y), pose.y * size + side * (sine * x + cosine * y)], axis=-1
     )
 
 
@@ -147,12 +146,11 @@ def _rotation(turn: float) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)  # a video's objects keep their looks over its frames
-def _pattern(look: Appearance) -> Polygons:
-    """The second colour's patches in unit coordinates; they reach beyond the silhouette."""
-    cosine, sine = _rotation(look.grain_turn)
-    step = {"plain": 0.0, "striped": 0.19, "dotted": 0.20, "checkered": 0.17}[look.texture] * look.grain
-    if not step:
-        return Polygons.of([])
+def _pattern(look: Appearance) -> np.ndarray:
+    """Edges of the second colour's patches in unit coordinates; they reach beyond the silhouette."""
+    if look.texture == "plain":
+        return edges([])
+    step = {"striped": 0.19, "dotted": 0.20, "checkered": 0.17}[look.texture] * look.grain
     reach = int(1.0 / step) + 1
     patches: list[tuple[float, float, list[tuple[float, float]]]] = []
     if look.texture == "striped":
@@ -169,10 +167,9 @@ def _pattern(look: Appearance) -> Polygons:
                     patches.append(((column + (row % 2) / 2) * step, row * step, octagon))
                 elif (row + column) % 2:
                     patches.append((column * step, row * step, square))
-    straight = Polygons.of([np.array(corners) + np.array([x, y]) for x, y, corners in patches])
-    return straight.map(
-        lambda p: np.stack([cosine * p[:, 0] - sine * p[:, 1], sine * p[:, 0] + cosine * p[:, 1]], axis=1)
-    )
+    x, y = np.moveaxis(edges(np.array(corners) + np.array([x, y]) for x, y, corners in patches), -1, 0)
+    cosine, sine = _rotation(look.grain_turn)
+    return np.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
 
 
 def _shades(look: Appearance) -> tuple[RGB, RGB, RGB, RGB]:

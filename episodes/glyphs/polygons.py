@@ -3,43 +3,29 @@
 OpenCV's own filling changed between its versions.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 
 _STEPS = 16  # positions along the side of a pixel
 
 
-@dataclass(frozen=True)
-class Polygons:
-    """Closed polygons: points (N, 2) float64, x and y, and for each point the position of the next one in `points`."""
-
-    points: np.ndarray
-    following: np.ndarray
-
-    @staticmethod
-    def of(parts: Sequence[np.ndarray]) -> Polygons:
-        """From the points of each polygon; none at all is fine."""
-        if not parts:
-            return Polygons(np.zeros((0, 2)), np.zeros(0, np.int64))
-        starts = np.cumsum([0, *(len(part) for part in parts)])
-        following = np.arange(1, starts[-1] + 1)
-        following[starts[1:] - 1] = starts[:-1]
-        return Polygons(np.concatenate(parts).astype(np.float64), following)
-
-    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Polygons:
-        return Polygons(function(self.points), self.following)
+def edges(polygons: Iterable[np.ndarray]) -> np.ndarray:
+    """Closed polygons, each of points (N, 2) x and y -> all their edges (E, 2, 2) float64: start and end, x and y."""
+    each = [np.stack([points, np.roll(points, -1, axis=0)], axis=1) for points in polygons]
+    return np.concatenate([np.zeros((0, 2, 2)), *each])
 
 
-def fill(polygons: Polygons, height: int, width: int) -> np.ndarray:
-    """(height, width) uint8: 1 where the pixel's middle lies inside an odd number of the polygons.
+def fill(outline: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width) uint8: 1 where the pixel's middle lies inside an odd number of the polygons with these edges.
 
     Pixel (row, column) covers y from row to row + 1 and x from column to column + 1.
     """
-    x0, y0, x1, y1 = _edges(polygons)
+    ends = np.rint(outline * _STEPS).astype(np.int64)
+    ends = ends[ends[:, 0, 1] != ends[:, 1, 1]]  # level edges cross no row
+    down = ends[:, 0, 1] < ends[:, 1, 1]
+    (x0, y0), (x1, y1) = np.where(down[:, None, None], ends, ends[:, ::-1]).transpose(1, 2, 0)
+
     half = _STEPS // 2
     first = np.clip(-((half - y0) // _STEPS), 0, height)  # the first row whose middle is at or below y0
     last = np.clip(-((half - y1) // _STEPS), 0, height)
@@ -55,14 +41,3 @@ def fill(polygons: Polygons, height: int, width: int) -> np.ndarray:
     crossings = np.bincount(rows * (width + 1) + columns, minlength=height * (width + 1))
     parity = np.bitwise_xor.accumulate(crossings.reshape(height, width + 1).astype(np.uint8), axis=1) & 1
     return np.ascontiguousarray(parity[:, :width])
-
-
-def _edges(polygons: Polygons) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x0, y0, x1, y1 of all edges that are not level, in sixteenths of a pixel, with y0 < y1."""
-    starts = np.rint(polygons.points * _STEPS).astype(np.int64)
-    ends = starts[polygons.following]
-    down = starts[:, 1] < ends[:, 1]
-    sloped = starts[:, 1] != ends[:, 1]
-    upper = np.where(down[:, None], starts, ends)[sloped]
-    lower = np.where(down[:, None], ends, starts)[sloped]
-    return upper[:, 0], upper[:, 1], lower[:, 0], lower[:, 1]
