@@ -35,7 +35,7 @@ setup(
         "matplotlib>=3.8",
         "numpy>=1.26",
         "opencv-python-headless>=4.9",
-        "pillow>=10.0",
+        "pillow>=10.1",
         "pydantic>=2.11",
         "rich>=13.0",
         "ruamel.yaml>=0.18.6",

@@ -111,8 +111,8 @@ def load_clip(
         if transform is not None:
             small, small_ids = transform.change(small, small_ids)
             text = transform.sentence(text)
-        frames = pad(small.as_subclass(Tensor), padded).unsqueeze(0)
-    plain = pad(small_ids.as_subclass(Tensor), padded).unsqueeze(0)
+        frames = pad(small, padded).unsqueeze(0)
+    plain = pad(small_ids, padded).unsqueeze(0)
     class_masks = torch.zeros_like(plain, dtype=torch.bool)
     for record in video.objects_of(category):  # a few comparisons: ten times as fast as torch.isin
         class_masks |= plain == int(record.id)
@@ -134,7 +134,7 @@ def clip_of_frames(frames: Tensor, sentence: str, *, short_side: int, max_long_s
         valid=valid_area(size, padded).unsqueeze(0),
         times=torch.linspace(0, 1, len(frames)).unsqueeze(0),
         sentences=(sentence,),
-        frames=pad(resize_frames(frames, size).as_subclass(Tensor), padded).unsqueeze(0),
+        frames=pad(resize_frames(frames, size), padded).unsqueeze(0),
     )
 
 

@@ -38,7 +38,7 @@ def read_frame(path: Path, *, short_side: int, max_long_side: int | None = None)
     """(3, H, W) uint8 picture at network size: resized and padded exactly as in an unchanged clip of an episode."""
     frames = torch.from_numpy(decode_picture(path)).permute(2, 0, 1).unsqueeze(0)
     size = target_size(frames.shape[-2], frames.shape[-1], short_side, max_long_side)
-    return pad(resize_frames(frames, size).as_subclass(Tensor), padded_size(*size))[0]
+    return pad(resize_frames(frames, size), padded_size(*size))[0]
 
 
 def decode_mask(path: Path) -> np.ndarray:

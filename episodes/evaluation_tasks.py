@@ -12,7 +12,7 @@ import numpy as np
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
-from episodes.sampling import SPLITS, draw_clip, too_few
+from episodes.sampling import SPLITS, draw_clip, fitting_classes
 from episodes.types import ClipRef, Expression
 
 SUPPORT, QUERIES, WRONG_CLASS = 201, 202, 203  # streams of random numbers
@@ -51,13 +51,15 @@ def evaluation_tasks(
         for name in classes
         if len(catalog.videos_of(name)) <= support_videos
     }
-    fitting = [name for name in classes if name not in small]
-    if small and (small_classes == "refuse" or not fitting):
-        wanted = f"tasks with {support_videos} support video(s)"
-        remedy = "Lower evaluate.shots and evaluate.support_videos"
-        raise SamplingError(too_few(small.values(), wanted, catalog, remedy, some_fit=bool(fitting)))
-    if not fitting:
-        raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")
+    fitting = fitting_classes(
+        catalog,
+        classes,
+        small,
+        small_classes,
+        wanted=f"tasks with {support_videos} support video(s)",
+        remedy="Lower evaluate.shots and evaluate.support_videos",
+        none="no class with a sentence is left; choose another group or other data",
+    )
     return [_task(catalog, name, seed, support_videos, support_frames, max_queries_per_class) for name in fitting]
 
 
@@ -69,29 +71,29 @@ def _task(
     videos = catalog.videos_of(category)
     order = [videos[i] for i in rng.permutation(len(videos))]
     support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:support_videos])
-    queries = {video: _queries(catalog, video, category) for video in sorted(order[support_videos:])}
-    kept = queries
+    queries = {
+        video: [
+            ClipRef(video, shown.id, sentence.id, catalog.videos[video].frames)
+            for shown, sentence in catalog.referable(video, category)
+        ]
+        for video in sorted(order[support_videos:])
+    }
+    kept = [clip for clips in queries.values() for clip in clips]
     if max_queries is not None:
         kept = _in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)
-    return EvaluationTask(category, seed, support, tuple(clip for video in sorted(kept) for clip in kept[video]))
+    return EvaluationTask(category, seed, support, tuple(kept))
 
 
-def _queries(catalog: VideoCatalog, video: str, category: str) -> list[ClipRef]:
-    frames = catalog.videos[video].frames
-    return [ClipRef(video, shown.id, sentence.id, frames) for shown, sentence in catalog.referable(video, category)]
-
-
-def _in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit: int) -> dict[str, list[ClipRef]]:
+def _in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit: int) -> list[ClipRef]:
     """At most `limit` clips: one drawn clip of each video in a drawn order of videos, then a second one, and so on."""
-    names = sorted(queries)
-    names = [names[i] for i in rng.permutation(len(names))]
-    drawn = {name: list(rng.permutation(len(queries[name]))) for name in names}
-    turns = range(max(map(len, drawn.values())))
-    rounds = [(turn, name) for turn in turns for name in names if turn < len(drawn[name])]
-    kept: dict[str, list[int]] = {}
-    for turn, name in rounds[:limit]:
-        kept.setdefault(name, []).append(int(drawn[name][turn]))
-    return {name: [queries[name][position] for position in sorted(kept[name])] for name in sorted(kept)}
+    names = [list(queries)[i] for i in rng.permutation(len(queries))]
+    turns = [
+        (turn, place, name, position)
+        for place, name in enumerate(names)
+        for turn, position in enumerate(rng.permutation(len(queries[name])))
+    ]
+    kept = sorted((name, position) for _, _, name, position in sorted(turns)[:limit])
+    return [queries[name][position] for name, position in kept]
 
 
 def wrong_class_support(

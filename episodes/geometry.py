@@ -5,7 +5,6 @@ Shapes: T frames, H W picture size.
 
 from torch import Tensor
 from torch.nn import functional
-from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as vision
 
 
@@ -17,17 +16,16 @@ def target_size(height: int, width: int, short_side: int, max_long_side: int | N
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resize_frames(frames: Tensor, size: tuple[int, int]) -> tv_tensors.Video:
+def resize_frames(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, 3, H, W) uint8 -> (T, 3, *size) uint8: bilinear, antialiased."""
-    video = tv_tensors.Video(frames)
-    return video if tuple(frames.shape[-2:]) == size else vision.resize(video, list(size), antialias=True)
+    return frames if tuple(frames.shape[-2:]) == size else vision.resize(frames, list(size), antialias=True)
 
 
-def resize_ids(ids: Tensor, size: tuple[int, int]) -> tv_tensors.Mask:
+def resize_ids(ids: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, H, W) uint8 object ids -> (T, *size): the nearest pixel centre.
 
     torchvision resizes masks with the older "nearest" rule, which is off by half a pixel against antialiased pictures.
     """
-    if tuple(ids.shape[-2:]) != size:
-        ids = functional.interpolate(ids.unsqueeze(1), size=size, mode="nearest-exact").squeeze(1)
-    return tv_tensors.Mask(ids)
+    if tuple(ids.shape[-2:]) == size:
+        return ids
+    return functional.interpolate(ids.unsqueeze(1), size=size, mode="nearest-exact").squeeze(1)

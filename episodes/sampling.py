@@ -6,7 +6,7 @@ from videos that split "train" never touches, and the support from those it does
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -16,8 +16,6 @@ from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
 from episodes.types import ClipRef, EpisodeSpec
 from episodes.windows import query_window, support_window
-
-__all__ = ["SPLITS", "EpisodeSampler", "draw_clip", "manifest", "manifest_hash", "rank_slice"]
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
 # Streams of random numbers beside the episodes' own; numbers, since a name's hash would depend on the interpreter.
@@ -67,7 +65,17 @@ class EpisodeSampler:
             if split == "train"
             else {name: tuple(v for v in ids if v in held_out) for name, ids in videos.items()}
         )
-        self.classes, self.skipped = self._fitting(small_classes)
+        small = self._small()
+        self.classes = fitting_classes(
+            catalog,
+            videos,
+            small,
+            small_classes,
+            wanted=f"{shots}-shot episodes of split {split!r}",
+            remedy="Lower episodes.shots or episodes.validation_videos",
+            none="holds no base class with a sentence; see `data check`",
+        )
+        self.skipped = tuple(small)
         self._names = tuple(videos)
 
     def __getitem__(self, index: int) -> EpisodeSpec:
@@ -112,8 +120,8 @@ class EpisodeSampler:
         frames = query_window(rng, record, shown, self.query_frames) if train else record.frames
         return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=frames)
 
-    def _fitting(self, small_classes: Literal["refuse", "skip"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """(classes that can supply an episode, classes left out)."""
+    def _small(self) -> dict[str, str]:
+        """Classes that cannot supply an episode, and why."""
         needed = self.shots + 1 if self.split == "train" else self.shots
         small = {}
         for name, ids in self._support.items():
@@ -121,14 +129,7 @@ class EpisodeSampler:
                 small[name] = f"class {name!r} has {len(ids)} training video(s), {needed} needed"
             elif not self._query[name]:
                 small[name] = f"class {name!r} has no held-out video, 1 needed"
-        classes = tuple(name for name in self._support if name not in small)
-        if small and (small_classes == "refuse" or not classes):
-            wanted = f"{self.shots}-shot episodes of split {self.split!r}"
-            remedy = "Lower episodes.shots or episodes.validation_videos"
-            raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy, some_fit=bool(classes)))
-        if not classes:
-            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `data check`")
-        return classes, tuple(small)
+        return small
 
 
 def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozenset[str]:
@@ -172,12 +173,30 @@ def manifest_hash(items: Sequence[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog, remedy: str, *, some_fit: bool) -> str:
-    """The error for classes that are too small; `some_fit`: leaving them out would leave others."""
-    lines = list(reasons)
-    more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
-    way_out = (
-        "add videos, or set episodes.small_classes=skip to leave such classes out" if some_fit else "or add videos"
-    )
-    every = "" if some_fit else "; no class is left"
-    return f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}{every}. {remedy}, {way_out}"
+def fitting_classes(
+    catalog: VideoCatalog,
+    names: Iterable[str],
+    small: Mapping[str, str],
+    small_classes: Literal["refuse", "skip"],
+    *,
+    wanted: str,
+    remedy: str,
+    none: str,
+) -> tuple[str, ...]:
+    """Those of `names` that `small` (name: why it is too small) does not hold.
+
+    SamplingError if classes are too small and none may be left out, or if no class is left: `wanted` is what cannot be
+    drawn then, `remedy` what to change, and `none` what is wrong where no class is small and there is none at all.
+    """
+    fitting = tuple(name for name in names if name not in small)
+    if small and (small_classes == "refuse" or not fitting):
+        reasons = list(small.values())
+        more = f" and {len(reasons) - 4} more" if len(reasons) > 4 else ""
+        skip = "add videos, or set episodes.small_classes=skip to leave such classes out"
+        rest, way_out = ("", skip) if fitting else ("; no class is left", "or add videos")
+        raise SamplingError(
+            f"{catalog.root}: cannot draw {wanted}: {'; '.join(reasons[:4])}{more}{rest}. {remedy}, {way_out}"
+        )
+    if not fitting:
+        raise SamplingError(f"{catalog.root}: {none}")
+    return fitting

@@ -8,12 +8,10 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from torchvision import tv_tensors
+from torch import Tensor
 from torchvision.transforms.v2 import functional as vision
 
 from episodes.config import AugmentConfig
-
-__all__ = ["Augment", "AugmentConfig", "ClipChange", "mirror_sentence"]
 
 # Words that a mirror changes, as whole words. "left-hand" holds the whole word "left"; "leftover" does not.
 _MIRRORED = {
@@ -54,10 +52,10 @@ class ClipChange:
     colour: tuple[float, float, float, float]
     order: tuple[int, ...]  # in which the four colour changes are applied
 
-    def change(self, frames: tv_tensors.Video, ids: tv_tensors.Mask) -> tuple[tv_tensors.Video, tv_tensors.Mask]:
+    def change(self, frames: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (T, 3, H, W) uint8 and object ids (T, H, W), already resized to `short_side`."""
         if self.flip:
-            frames, ids = vision.horizontal_flip(frames), vision.horizontal_flip(ids)
+            frames, ids = frames.flip(-1), ids.flip(-1)
         neutral = (1.0, 1.0, 1.0, 0.0)
         for position in self.order:
             if self.colour[position] != neutral[position]:

@@ -1,47 +1,49 @@
 """One picture by which a person judges the benchmark: every class, and some videos with masks and sentences."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from episodes.glyphs.classes import GROUPS
-from episodes.glyphs.config import GlyphsError
+from episodes.glyphs.classes import CLASS_NAMES, GROUPS
 
 _TILE = 62  # side of a class example, in sheet pixels
 _CELL = 2 * _TILE + 8  # two examples side by side
-_NAME = 24
 _FRAME = 150  # side of a video frame
 _SHOWN = 4  # frames of a video, then as many again with the masks drawn in
-_MARGIN = 12
-_WIDTH = 12 * _CELL + 2 * _MARGIN
-_PAPER, _TEXT = (255, 255, 255), (20, 20, 20)
-_COLOURS = np.array([(0, 0, 0), (235, 60, 60), (60, 190, 75), (70, 110, 245), (235, 185, 30)], np.uint8)  # by object id
+_LINE = 20  # height of a line of text
+_COLOURS = np.array([(0, 0, 0), (215, 50, 50), (40, 150, 60), (60, 100, 235), (180, 125, 0)])  # by object id
 
 
-def contact_sheet(root: Path, out_png: Path) -> None:
-    """Draws the benchmark at `root` into the file `out_png`. Raises GlyphsError where `root` holds none."""
-    index = root / "scenes.json"
-    if not index.is_file():
-        raise GlyphsError(f"{index} is not there: write the benchmark to {root} first")
-    scenes: dict[str, Any] = json.loads(index.read_text("utf-8"))["videos"]
+def contact_sheet(root: Path) -> Image.Image:
+    """The sheet of the benchmark at `root`, drawn from its files."""
+    scenes: dict[str, Any] = json.loads((root / "scenes.json").read_text("utf-8"))["videos"]
     videos = list(_chosen_videos(scenes))
-    head = len(GROUPS) * (_TILE + _NAME) + 3 * _MARGIN
-    sheet = Image.new("RGB", (_WIDTH, head + len(videos) * (_FRAME + _NAME + _MARGIN)), _PAPER)
-    for row, names in enumerate(GROUPS):
-        for column, name in enumerate(names):
-            place = (_MARGIN + column * _CELL, _MARGIN + row * (_TILE + _NAME))
-            _draw_class(sheet, place, root, scenes, name, row + 4 * column + 1)
+    head = len(GROUPS) * (_TILE + _LINE) + _LINE
+    sheet = Image.new("RGB", (12 * _CELL, head + len(videos) * (_FRAME + 2 * _LINE)), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.font = ImageFont.load_default(13)
+    for position, name in enumerate(CLASS_NAMES):
+        x, y = position // len(GROUPS) * _CELL, position % len(GROUPS) * (_TILE + _LINE)
+        for place, example in enumerate(_examples(root, scenes, name)):
+            sheet.paste(example, (x + place * (_TILE + 2), y))
+        draw.text((x, y + _TILE), f"{position + 1} {name}", "black")
     for row, video in enumerate(videos):
-        _draw_video(sheet, (_MARGIN, head + row * (_FRAME + _NAME + _MARGIN)), root, video, scenes[video])
-    out_png.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(out_png)
+        record, y = scenes[video], head + row * (_FRAME + 2 * _LINE)
+        draw.text((0, y), f"video {video}, group {record['group']}, {record['attribute']}", "black")
+        strip = _strip(root, video, record["frames"])
+        sheet.paste(strip, (0, y + _LINE))
+        texts = [(int(number), text) for number, entry in record["objects"].items() for text in entry["expressions"]]
+        height = min(_LINE, _FRAME / len(texts))
+        for line, (number, text) in enumerate(texts, start=1):
+            draw.text((strip.width + 6, y + line * height), text, tuple(_COLOURS[number].tolist()))
+    return ImageOps.expand(sheet, 12, "white")
 
 
-def _chosen_videos(scenes: dict[str, Any]) -> Iterable[str]:
+def _chosen_videos(scenes: dict[str, Any]) -> Iterator[str]:
     """The first video of each attribute, then the first in which an object leaves the view."""
     attributes = sorted({record["attribute"] for record in scenes.values()})
     chosen = [next(video for video, r in scenes.items() if r["attribute"] == name) for name in attributes]
@@ -52,79 +54,41 @@ def _chosen_videos(scenes: dict[str, Any]) -> Iterable[str]:
             return
 
 
-def _draw_class(
-    sheet: Image.Image, place: tuple[int, int], root: Path, scenes: dict[str, Any], name: str, class_id: int
-) -> None:
-    """The two best seen objects of the class, each from another video, with the class's id and name below."""
-    candidates = [
-        (_clearness(entry, frame), video, number, frame)
-        for video, record in scenes.items()
-        for number, entry in record["objects"].items()
-        if entry["class"] == name
-        for frame in range(len(record["frames"]))
-        if entry["visible_pixels"][frame]
-    ]
-    candidates.sort(key=lambda candidate: (-candidate[0], candidate[1]))
-    used: set[str] = set()
-    for _, video, number, frame in candidates:
-        if video in used or len(used) == 2:
-            continue
+def _examples(root: Path, scenes: dict[str, Any], name: str) -> Iterator[Image.Image]:
+    """The two best seen objects of the class, each from another video: uncovered, not cut by the border, and big."""
+    views = []
+    for video, record in scenes.items():
+        for number, entry in record["objects"].items():
+            if entry["class"] == name:
+                largest = max(entry["whole_pixels"])
+                for frame, seen in enumerate(entry["visible_pixels"]):
+                    whole = entry["whole_pixels"][frame]
+                    views.append((5 * (whole - seen) + 2 * (largest - whole) - seen, video, number, frame))
+    best: dict[str, tuple[str, int]] = {}
+    for _, video, number, frame in sorted(views):
+        best.setdefault(video, (number, frame))
+    for video, (number, frame) in list(best.items())[:2]:
         picture, ids = _frame(root, video, scenes[video]["frames"][frame])
-        faded = np.where((ids == int(number))[..., None], picture, 200 + picture // 5).astype(np.uint8)
-        box = _square(scenes[video]["objects"][number]["box"][frame], picture.shape[0])
-        tile = Image.fromarray(faded).crop(box).resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-        sheet.paste(tile, (place[0] + len(used) * (_TILE + 2), place[1]))
-        used.add(video)
-    ImageDraw.Draw(sheet).text((place[0], place[1] + _TILE + 2), f"{class_id} {name}", _TEXT, font=_font(12))
+        faded = np.where((ids == int(number))[..., None], picture, 200 + picture // 5)
+        tile = Image.fromarray(faded).crop(scenes[video]["objects"][number]["box"][frame])
+        yield ImageOps.pad(tile, (_TILE, _TILE), color="white")
 
 
-def _clearness(entry: dict[str, Any], frame: int) -> float:
-    """The larger, the better the object is seen there: uncovered, not cut by the border, and big."""
-    seen, whole = entry["visible_pixels"][frame], entry["whole_pixels"][frame]
-    return float(seen - 5 * (whole - seen) - 2 * (max(entry["whole_pixels"]) - whole))
-
-
-def _draw_video(sheet: Image.Image, place: tuple[int, int], root: Path, video: str, record: dict[str, Any]) -> None:
-    """Frames, the same frames with masks in their objects' colours, and the sentences in these colours."""
-    frames: list[str] = record["frames"]
+def _strip(root: Path, video: str, frames: list[str]) -> Image.Image:
+    """Some frames side by side, then the same frames with masks in their objects' colours."""
     shown = [frames[int(i)] for i in np.linspace(0, len(frames) - 1, min(_SHOWN, len(frames))).round()]
-    x, y = place
-    draw = ImageDraw.Draw(sheet)
-    draw.text((x, y), f"video {video}, group {record['group']}, {record['attribute']}", _TEXT, font=_font(13))
-    y += _NAME - 4
-    for position, frame in enumerate(shown):
-        picture, ids = _frame(root, video, frame)
-        grey = np.repeat(picture.mean(axis=-1, keepdims=True) // 3, 3, axis=-1)
-        masks = np.where(ids[..., None] > 0, _COLOURS[ids] // 5 * 4 + grey // 2, grey)
-        for row, image in enumerate(Image.fromarray(array.astype(np.uint8)) for array in (picture, masks)):
-            small = image.resize((_FRAME, _FRAME), Image.Resampling.BICUBIC)
-            sheet.paste(small, (x + (position + row * len(shown)) * (_FRAME + 2), y))
-    left = x + 2 * len(shown) * (_FRAME + 2) + 6
-    texts = [(int(number), text) for number, entry in record["objects"].items() for text in entry["expressions"]]
-    height = min(20, _FRAME // max(1, len(texts)))
-    for line, (number, text) in enumerate(texts):
-        top = y + line * height
-        draw.rectangle((left, top + 3, left + 10, top + 13), fill=tuple(int(v) for v in _COLOURS[number]))
-        draw.text((left + 15, top), text, _TEXT, font=_font(min(12, height - 2)))
+    views = [_frame(root, video, frame) for frame in shown]
+    masks = [picture.mean(axis=-1, keepdims=True) // 4 + _COLOURS[ids] * 0.75 for picture, ids in views]
+    gap = ((0, 0), (0, 2), (0, 0))
+    spaced = [np.pad(view, gap, constant_values=255) for view in (*(picture for picture, _ in views), *masks)]
+    strip = Image.fromarray(np.concatenate(spaced, axis=1).astype(np.uint8))
+    return strip.resize((2 * len(shown) * _FRAME, _FRAME))
 
 
 def _frame(root: Path, video: str, frame: str) -> tuple[np.ndarray, np.ndarray]:
     """Picture (H, W, 3) and object ids (H, W), both uint8."""
-    with Image.open(root / "train" / "JPEGImages" / video / f"{frame}.jpg") as file:
-        picture = np.asarray(file.convert("RGB"))
-    with Image.open(root / "train" / "Annotations" / video / f"{frame}.png") as file:
-        return picture, np.asarray(file)
-
-
-def _square(box: list[int], size: int) -> tuple[int, int, int, int]:
-    """A square around the box, moved to where the picture reaches."""
-    side = min(size, max(box[2] - box[0], box[3] - box[1]) + 4)
-    left = min(max(0, (box[0] + box[2] - side) // 2), size - side)
-    top = min(max(0, (box[1] + box[3] - side) // 2), size - side)
-    return left, top, left + side, top + side
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib  # only for the folder of its fonts; here, because it is slow to import
-
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size)
+    train = root / "train"
+    return (
+        np.asarray(Image.open(train / "JPEGImages" / video / f"{frame}.jpg")),
+        np.asarray(Image.open(train / "Annotations" / video / f"{frame}.png")),
+    )

@@ -5,6 +5,7 @@ Positions are shares of the frame (0 left or top, 1 right or bottom); time u run
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.outlines import Outline
@@ -40,7 +41,7 @@ class Mover:
     attribute: str
     value: str
 
-    def half_extents(self, grow: float = 1.0) -> tuple[float, float]:
+    def half_extents(self, grow: float) -> tuple[float, float]:
         return self.outline.half_width * self.size * grow, self.outline.half_height * self.size * grow
 
 
@@ -52,20 +53,14 @@ def paths(movers: Sequence[Mover], frames: int, leaving: float, draws: Draws) ->
     least = float("inf")
     leaves = [draws.chance(leaving) for _ in movers]
     for _ in range(_TRIES):
-        layout = _layout(movers, inset, frames, leaves, draws)
-        worst = max((_overlap(movers, layout, frame) for frame in range(frames)), default=0.0)
+        cells = _cells(movers, inset, draws)
+        layout = [_path(*plan, frames, draws) for plan in zip(movers, cells, leaves, strict=True)]
+        worst = max(_overlap(movers, poses) for poses in zip(*layout, strict=True))
         if worst < least:
             best, least = layout, worst
         if least <= allowed:
             break
     return best
-
-
-def _layout(
-    movers: Sequence[Mover], inset: float, frames: int, leaves: list[bool], draws: Draws
-) -> list[tuple[Pose, ...]]:
-    cells = _cells(movers, inset, draws)
-    return [_path(mover, cell, frames, leave, draws) for mover, cell, leave in zip(movers, cells, leaves, strict=True)]
 
 
 def _cells(movers: Sequence[Mover], inset: float, draws: Draws) -> list[tuple[float, float]]:
@@ -82,7 +77,7 @@ def _cells(movers: Sequence[Mover], inset: float, draws: Draws) -> list[tuple[fl
     return chosen
 
 
-def _path(mover: Mover, cell: tuple[float, float], frames: int, leave: bool, draws: Draws) -> tuple[Pose, ...]:
+def _path(mover: Mover, cell: tuple[float, float], leave: bool, frames: int, draws: Draws) -> tuple[Pose, ...]:
     times = [frame / max(1, frames - 1) for frame in range(frames)]
     start = [middle + draws.uniform(-0.06, 0.06) for middle in cell]
     step = [draws.uniform(-0.10, 0.10), draws.uniform(-0.10, 0.10)]
@@ -162,16 +157,13 @@ def _poses(mover: Mover, centres: list[list[float]], times: list[float], draws: 
     return tuple(poses)
 
 
-def _overlap(movers: Sequence[Mover], layout: list[tuple[Pose, ...]], frame: int) -> float:
-    """The largest share of any object's box that lies under another object's box."""
+def _overlap(movers: Sequence[Mover], poses: Sequence[Pose]) -> float:
+    """The largest share of any object's box that lies under another object's box in one frame."""
     worst = 0.0
-    for i, first in enumerate(movers):
-        for j in range(i):
-            second = movers[j]
-            a, b = layout[i][frame], layout[j][frame]
-            (aw, ah), (bw, bh) = first.half_extents(0.95), second.half_extents(0.95)
-            wide = min(a.x + aw, b.x + bw) - max(a.x - aw, b.x - bw)
-            high = min(a.y + ah, b.y + bh) - max(a.y - ah, b.y - bh)
-            if wide > 0 and high > 0:
-                worst = max(worst, wide * high / (4 * min(aw * ah, bw * bh)))
+    for (first, a), (second, b) in combinations(zip(movers, poses, strict=True), 2):
+        (aw, ah), (bw, bh) = first.half_extents(0.95), second.half_extents(0.95)
+        wide = min(a.x + aw, b.x + bw) - max(a.x - aw, b.x - bw)
+        high = min(a.y + ah, b.y + bh) - max(a.y - ah, b.y - bh)
+        if wide > 0 and high > 0:
+            worst = max(worst, wide * high / (4 * min(aw * ah, bw * bh)))
     return worst

@@ -59,7 +59,7 @@ def outlines() -> Mapping[str, Outline]:
     return drawn
 
 
-class _Contours(BasePen):  # type: ignore[misc]
+class _Contours(BasePen):
     """Collects a glyph's closed contours as polygons in font units, y up."""
 
     def __init__(self) -> None:

@@ -4,6 +4,7 @@ Everything is drawn four times too large as binary layers and averaged with inte
 on every machine. Colours are uint8 RGB.
 """
 
+import colorsys
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -175,19 +176,14 @@ def _pattern(look: Appearance) -> np.ndarray:
 def _shades(look: Appearance) -> tuple[RGB, RGB, RGB, RGB]:
     """Body, lines, pattern and rim: one hue in four strengths, so that the named colour is the object's only one."""
     hue, saturation, value = look.tint
-    pale, dark = hsv(hue, saturation * 0.22, 1.0), hsv(hue, saturation, value * 0.30)
-    light, deep = hsv(hue, saturation * 0.40, 1.0), hsv(hue, saturation, value * 0.48)
-    lines, pattern = (dark, light) if look.dark_lines else (pale, deep)
-    return hsv(hue, saturation, value), lines, pattern, dark if look.rim_dark else pale
 
+    def rgb(share: float, brightness: float) -> RGB:
+        red, green, blue = (round(255 * c) for c in colorsys.hsv_to_rgb(hue / 360, saturation * share, brightness))
+        return red, green, blue
 
-def hsv(hue: float, saturation: float, value: float) -> RGB:
-    """Degrees and two shares -> RGB 0..255."""
-    channels = []
-    for shift in (5.0, 3.0, 1.0):
-        k = (shift + hue / 60.0) % 6.0
-        channels.append(round(255 * (value - value * saturation * max(0.0, min(k, 4.0 - k, 1.0)))))
-    return channels[0], channels[1], channels[2]
+    pale, dark = rgb(0.22, 1.0), rgb(1.0, value * 0.30)
+    lines, pattern = (dark, rgb(0.40, 1.0)) if look.dark_lines else (pale, rgb(1.0, value * 0.48))
+    return rgb(1.0, value), lines, pattern, dark if look.rim_dark else pale
 
 
 def _grow(layer: np.ndarray, radius: float) -> np.ndarray:

@@ -6,7 +6,7 @@ partners. So `videos_per_class` rounds give each class exactly that many videos,
 
 from dataclasses import dataclass
 
-from episodes.glyphs.classes import GROUPS
+from episodes.glyphs.classes import CLASS_NAMES, GROUPS
 from episodes.glyphs.config import GlyphsConfig
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.outlines import outlines
@@ -28,13 +28,9 @@ class Assignment:
         return f"{self.index:05d}"
 
 
-def video_count(config: GlyphsConfig) -> int:
-    return config.videos_per_class * sum(len(group) for group in GROUPS) // 2
-
-
 def assignments(config: GlyphsConfig) -> tuple[Assignment, ...]:
     """All videos in order; the groups take turns, so that any prefix holds all of them."""
-    total = video_count(config)
+    total = config.videos_per_class * len(CLASS_NAMES) // 2
     draws = Draws(config.seed, total)  # the first index that no video has
     columns = []
     for classes in GROUPS:

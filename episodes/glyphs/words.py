@@ -4,10 +4,9 @@ A value has several phrases, before the name or after it. Left and right are wor
 swaps them), and no template holds a class name or one of its words.
 """
 
+from episodes.glyphs.appearance import COLOURS
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.schedule import NAME
-
-_COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink")
 
 _BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("size", "large"): ("large", "big", "larger", "bigger"),
@@ -20,7 +19,7 @@ _BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("position", "right"): ("right",),
     ("position", "top"): ("upper", "top"),
     ("position", "bottom"): ("lower", "bottom"),
-    **{("colour", colour): (colour,) for colour in _COLOURS},
+    **{("colour", colour): (colour,) for colour in COLOURS},
 }
 
 _AFTER: dict[tuple[str, str], tuple[str, ...]] = {
@@ -40,7 +39,7 @@ _AFTER: dict[tuple[str, str], tuple[str, ...]] = {
     ("motion", "down"): ("moving down", "that drifts downwards", "going down", "that moves down"),
     **{
         ("colour", colour): (f"that is painted {colour}", f"in {colour}", f"that is {colour}", f"of {colour} colour")
-        for colour in _COLOURS
+        for colour in COLOURS
     },
 }
 

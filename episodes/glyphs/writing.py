@@ -1,9 +1,9 @@
 """Scenes -> a folder in the Mini-Ref-YouTube-VOS layout, written aside and renamed when it is complete."""
 
 import hashlib
+import itertools
 import json
 import multiprocessing
-import os
 import shutil
 import signal
 import tempfile
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from episodes.files import flush, write_whole
 from episodes.glyphs.classes import CLASS_NAMES
 from episodes.glyphs.config import VERSION, GlyphsConfig, GlyphsError
 from episodes.glyphs.contact_sheet import contact_sheet
@@ -26,7 +27,6 @@ from episodes.glyphs.scene import Scene, plan
 from episodes.glyphs.schedule import Assignment, assignments
 
 MARK = "glyphs.json"  # its presence says that the folder is complete
-CONTACT_SHEET = "contact_sheet.png"
 _JPEG_QUALITY = 92
 _FRAME_STEP = 5  # frame names count in fives, as in the official set
 _PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0, 0, 0, 128, 128, 0, 128, 0, 128, 128, 128, 128, 128]
@@ -43,25 +43,21 @@ def write_glyphs(
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _write_aside(out, config, workers, progress)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        try:
+            aside.chmod(0o755)
+            _write_all(aside, config, workers, progress)
+            contact_sheet(aside).save(aside / "contact_sheet.png")
+            if out.exists():
+                out.rmdir()  # empty, or _already_there would have rejected it
+            aside.rename(out)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise GlyphsError(
             f"the benchmark could not be written to {out} ({error}): free space there or give another folder; "
             "nothing half-written was left"
         ) from error
-
-
-def _write_aside(out: Path, config: GlyphsConfig, workers: int, progress: Callable[[int, int], None] | None) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        aside.chmod(0o755)
-        _write_all(aside, config, workers, progress)
-        contact_sheet(aside, aside / CONTACT_SHEET)
-        if out.exists():
-            out.rmdir()  # empty, or _already_there would have refused it
-        aside.rename(out)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def frame_name(frame: int) -> str:
@@ -80,21 +76,19 @@ def _already_there(out: Path, config: GlyphsConfig) -> bool:
         found = json.loads(mark.read_text("utf-8"))
     except ValueError as error:
         raise GlyphsError(f"{mark} is not readable as JSON ({error}): remove {out} and write it again") from error
-    wanted = {"version": VERSION, "config": config.model_dump()}
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in wanted.items()):
+    if difference := _difference(found, config):
         raise GlyphsError(
-            f"{out} holds a benchmark of another recipe ({_difference(found, wanted)}): "
-            "give another folder, or remove this one first"
+            f"{out} holds a benchmark of another recipe ({difference}): give another folder, or remove this one first"
         )
     return True
 
 
-def _difference(found: Any, wanted: dict[str, Any]) -> str:
+def _difference(found: Any, config: GlyphsConfig) -> str:
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         return "its config cannot be read"
-    if found.get("version") != wanted["version"]:
-        return f"generator version {found.get('version')}, this is {wanted['version']}"
-    old, new = found["config"], wanted["config"]
+    if found.get("version") != VERSION:
+        return f"generator version {found.get('version')}, this is {VERSION}"
+    old, new = found["config"], config.model_dump()
     keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
     return ", ".join(f"{key} is {old.get(key)}, asked for {new.get(key)}" for key in keys)
 
@@ -108,8 +102,21 @@ def _write_all(root: Path, config: GlyphsConfig, workers: int, progress: Callabl
     for done, (assignment, record) in enumerate(zip(videos, _records(root, config, videos, workers), strict=True)):
         digest.update(record["sha256"].encode())
         scenes[assignment.video] = record
-        meta[assignment.video] = {"objects": _objects(record)}
-        sentences[assignment.video] = {"frames": record["frames"], "expressions": _expressions(record)}
+        objects = record["objects"]
+        meta[assignment.video] = {
+            "objects": {
+                number: {
+                    "category": entry["class"],
+                    "frames": list(itertools.compress(record["frames"], entry["visible_pixels"])),
+                }
+                for number, entry in objects.items()
+            }
+        }
+        texts = [(number, text) for number, entry in objects.items() for text in entry["expressions"]]
+        sentences[assignment.video] = {
+            "frames": record["frames"],
+            "expressions": {str(i): {"exp": text, "obj_id": number} for i, (number, text) in enumerate(texts)},
+        }
         if progress is not None:
             progress(done + 1, len(videos))
     _write_json(root / "train" / "meta.json", {"videos": meta})
@@ -166,7 +173,7 @@ def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
     size = painted.frames.shape[1]
     objects = {}
     for planned in scene.objects:
-        seen = painted.masks == planned.id
+        seen = (painted.masks == planned.id).astype(np.uint8)
         objects[str(planned.id)] = {
             "class": planned.category,
             "attribute": assignment.attribute,
@@ -178,7 +185,7 @@ def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
             "size": planned.look.size,
             "depth": scene.order.index(planned.id),
             "centre": [[pose.x * size, pose.y * size] for pose in planned.poses],
-            "box": [_box(mask) for mask in seen],
+            "box": [[x, y, x + w, y + h] if w else None for x, y, w, h in map(cv2.boundingRect, seen)],
             "visible_pixels": [int(mask.sum()) for mask in seen],
             "whole_pixels": painted.whole[planned.id],
         }
@@ -192,31 +199,6 @@ def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
     }
 
 
-def _box(mask: np.ndarray) -> list[int] | None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
-
-
-def _objects(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        number: {
-            "category": entry["class"],
-            "frames": [name for name, pixels in zip(record["frames"], entry["visible_pixels"], strict=True) if pixels],
-        }
-        for number, entry in record["objects"].items()
-    }
-
-
-def _expressions(record: dict[str, Any]) -> dict[str, Any]:
-    pairs = [(number, text) for number, entry in record["objects"].items() for text in entry["expressions"]]
-    return {str(i): {"exp": text, "obj_id": number} for i, (number, text) in enumerate(pairs)}
-
-
 def _write_json(path: Path, content: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, separators=(",", ":"))
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(path, json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode())
+    flush(path)

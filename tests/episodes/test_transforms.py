@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from torchvision import tv_tensors
 
 from episodes.config import AugmentConfig
 from episodes.transforms import Augment, ClipChange, mirror_sentence
@@ -61,11 +60,11 @@ def test_draws_stay_in_their_ranges_and_use_them() -> None:
     assert all(abs(change.colour[3]) <= 0.2 for change in drawn)
 
 
-def clip() -> tuple[tv_tensors.Video, tv_tensors.Mask]:
+def clip() -> tuple[torch.Tensor, torch.Tensor]:
     """Three equal frames of noise, and ids that say in which column a pixel lies."""
     frame = torch.randint(0, 256, (1, 3, 20, 30), dtype=torch.uint8)
     ids = torch.arange(30, dtype=torch.uint8).expand(3, 20, 30).contiguous()
-    return tv_tensors.Video(frame.repeat(3, 1, 1, 1)), tv_tensors.Mask(ids)
+    return frame.repeat(3, 1, 1, 1), ids
 
 
 def test_all_frames_of_a_clip_change_alike_and_colours_leave_masks_alone() -> None:
