@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import textwrap
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +16,26 @@ def program_name(called: str) -> str:
 
 
 PROGRAM = program_name(sys.argv[0])
+
+
+# Of each command its purpose, and arguments as an example.
+_COMMANDS = {
+    "run": ("write data if absent, train, evaluate, report", "experiments/demo.yaml"),
+    "train": ("meta-train on the base classes", "experiments/demo.yaml name=demo-s1 seed=1"),
+    "evaluate": ("score a trained run on novel classes", "runs/demo evaluate.shots=[1,5]"),
+    "compare": ("compare two evaluated runs, item by item", "runs/a runs/b --shots 1"),
+    "groups": ("average evaluated runs over the groups, one run for each", "runs/g1 runs/g2 runs/g3 runs/g4"),
+    "report": ("write one page over evaluated runs", "runs/demo runs/try --out report.html"),
+    "ablate": ("run variants of an experiment, in one table", "experiments/ablations/affinity_loss.yaml --jobs 2"),
+    "features": ("compute and keep features of the frozen image encoder", "experiments/demo.yaml"),
+    "data glyphs": ("write the embedded benchmark", "data/glyphs seed=1"),
+    "data check": ("list every problem of a benchmark", "data/glyphs --json"),
+    "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
+    "config": ("print the resolved experiment", "experiments/demo.yaml seed=3"),
+    "bench": ("time J and F against a plain implementation of the definition", "--frames 60"),
+    "convert": ("turn a published checkpoint into initial weights", "referformer.pth weights/referformer"),
+    "export": ("write weights in the published checkpoint layout", "runs/published cma.pth"),
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,24 +56,10 @@ def build_parser() -> Parser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = _command(commands, "run", "write data if absent, train, evaluate, report", "run experiments/demo.yaml")
-    _experiment_arguments(run)
-    _out_argument(run)
-    _changed_data_argument(run)
+    _training_arguments(_command(commands, "run"))
+    _training_arguments(_command(commands, "train"))
 
-    train = _command(
-        commands, "train", "meta-train on the base classes", "train experiments/demo.yaml name=demo-s1 seed=1"
-    )
-    _experiment_arguments(train)
-    _out_argument(train)
-    _changed_data_argument(train)
-
-    evaluate = _command(
-        commands,
-        "evaluate",
-        "score a trained run on novel classes",
-        "evaluate runs/demo evaluate.shots=[1,5]",
-    )
+    evaluate = _command(commands, "evaluate")
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate, "evaluate.shots=[1,3]")
     evaluate.add_argument(
@@ -62,12 +67,7 @@ def build_parser() -> Parser:
     )
     _changed_data_argument(evaluate)
 
-    compare = _command(
-        commands,
-        "compare",
-        "difference of two evaluated runs, paired by item",
-        "compare runs/a runs/b --shots 1",
-    )
+    compare = _command(commands, "compare")
     compare.add_argument("run_a", type=Path, metavar="RUN_A", help="evaluated run folder A")
     compare.add_argument("run_b", type=Path, metavar="RUN_B", help="evaluated run folder B; the table shows A - B")
     for side in ("a", "b"):
@@ -76,23 +76,16 @@ def build_parser() -> Parser:
     compare.add_argument("--shots", type=int, metavar="K", help="only this number of shots (default: all of both)")
     compare.add_argument("--scoring", choices=("paper", "davis"), help="only this scoring (default: all of both)")
 
-    groups = _command(
-        commands, "groups", "mean over groups, one run for each", "groups runs/g1 runs/g2 runs/g3 runs/g4"
-    )
+    groups = _command(commands, "groups")
     groups.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder of one group")
     groups.add_argument("--out", type=Path, metavar="FILE", help="write the table as Markdown too")
 
-    report = _command(commands, "report", "one page over evaluated runs", "report runs/demo runs/try --out report.html")
+    report = _command(commands, "report")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
     report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
     report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
-    ablate = _command(
-        commands,
-        "ablate",
-        "run variants of an experiment side by side, in one table",
-        "ablate experiments/ablations/affinity_loss.yaml --jobs 2",
-    )
+    ablate = _command(commands, "ablate")
     ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
     _override_argument(ablate)
     ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
@@ -101,13 +94,7 @@ def build_parser() -> Parser:
     ablate.add_argument("--retry", action="store_true", help="retry failed cells")
     ablate.add_argument("--yes", action="store_true", help="allow more than 64 cells")
 
-    features = _command(
-        commands,
-        "features",
-        "compute and keep the trunk features that runs of an experiment read",
-        "features experiments/demo.yaml",
-    )
-    _experiment_arguments(features)
+    _experiment_arguments(_command(commands, "features"))
 
     data = commands.add_parser(
         "data",
@@ -116,36 +103,26 @@ def build_parser() -> Parser:
         epilog=f"example: {PROGRAM} data check data/glyphs",
     )
     kinds = data.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    glyphs = _command(kinds, "data glyphs", "write the embedded benchmark", "data glyphs data/glyphs seed=1")
+    glyphs = _command(kinds, "data glyphs")
     glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
     glyphs.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs, "size=256")
-    check = _command(kinds, "data check", "list every problem of a benchmark", "data check data/glyphs --json")
+    check = _command(kinds, "data check")
     check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
-    episodes = _command(
-        commands, "episodes", "show which episodes are drawn", "episodes experiments/demo.yaml --split val"
-    )
+    episodes = _command(commands, "episodes")
     _experiment_arguments(episodes)
     episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
     episodes.add_argument("--count", type=_positive, default=1000, help="episodes in the manifest (default: 1000)")
     episodes.add_argument("--show", type=_positive, default=3, help="episodes to print (default: 3)")
 
-    config = _command(commands, "config", "print the resolved experiment", "config experiments/demo.yaml seed=3")
-    _experiment_arguments(config)
+    _experiment_arguments(_command(commands, "config"))
 
-    bench = _command(
-        commands, "bench", "time J and F against a plain implementation of the definition", "bench --frames 60"
-    )
+    bench = _command(commands, "bench")
     bench.add_argument("--frames", type=_positive, default=60, help="pairs of masks (default: 60)")
 
-    convert = _command(
-        commands,
-        "convert",
-        "turn a published checkpoint into initial weights",
-        "convert referformer.pth weights/referformer --reinitialise decoder.class_embed",
-    )
+    convert = _command(commands, "convert")
     convert.add_argument("source", type=Path, metavar="IN", help="CMA's or ReferFormer's .pth or .safetensors file")
     convert.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
     convert.add_argument(
@@ -161,28 +138,19 @@ def build_parser() -> Parser:
         help="parts of the head that take no value from the file, e.g. decoder.class_embed",
     )
 
-    export = _command(
-        commands,
-        "export",
-        "write weights in the published checkpoint layout",
-        "export runs/published cma.pth",
-    )
+    export = _command(commands, "export")
     export.add_argument("source", type=Path, metavar="RUN_OR_WEIGHTS", help="run folder, or a folder of `convert`")
     export.add_argument("out", type=Path, metavar="OUT", help=".pth or .safetensors file; must not exist yet")
     return parser
 
 
-def _command(
-    commands: argparse._SubParsersAction[Parser],
-    name: str,
-    purpose: str,
-    example: str,
-) -> Parser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str) -> Parser:
+    purpose, example = _COMMANDS[name]
     parser = commands.add_parser(
         name.split()[-1],
         help=purpose,
         description=f"{purpose[0].upper()}{purpose[1:]}.",
-        epilog=textwrap.dedent(f"example:\n  {PROGRAM} {example}"),
+        epilog=f"example:\n  {PROGRAM} {name} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=name)
@@ -199,10 +167,10 @@ def _override_argument(parser: Parser, example: str = "train.steps=500") -> None
     parser.add_argument("overrides", nargs="*", default=[], metavar="KEY=VALUE", help=change)
 
 
-def _out_argument(parser: Parser) -> None:
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<name of the experiment>)"
-    )
+def _training_arguments(parser: Parser) -> None:
+    _experiment_arguments(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="run folder (default: runs/<experiment's name>)")
+    _changed_data_argument(parser)
 
 
 def _changed_data_argument(parser: Parser) -> None:
