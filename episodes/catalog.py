@@ -6,7 +6,7 @@ Group g (1..4) tests the classes whose id (1-based position in `classes`) satisf
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,17 +57,15 @@ class VideoCatalog:
         self.classes = tuple(classes)
         self.videos = {record.id: record for record in sorted(videos, key=lambda record: record.id)}
         self._pairs = {record.id: _pairs_of(record) for record in self.videos.values()}
-        listed = set(self.classes)
         found: dict[str, list[str]] = {category: [] for category in self.classes}
         for video, pairs in self._pairs.items():
-            for category in sorted({record.category for record, _ in pairs} & listed):
+            for category in {record.category for record, _ in pairs} & set(self.classes):
                 found[category].append(video)
         self._videos_of = {category: tuple(ids) for category, ids in found.items()}
         self.absent_classes = tuple(category for category in self.classes if not self._videos_of[category])
         self.splits = dict(splits or {})
         self._meta_file, self._expression_file = meta_file, expression_file
         self.problems = (*problems, *self._own_problems(str(meta_file or root), str(expression_file or root)))
-        self.notes = summarise(self.problems)
 
     # ------------------------------------------------------------------ classes
 
@@ -144,23 +142,35 @@ class VideoCatalog:
             more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
             raise LayoutError(f"{shown}{more}. Repair the file; `data check {self.root}` lists every problem")
 
-    def _own_problems(self, meta_file: str, expression_file: str) -> list[Problem]:
-        problems = []
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """`problems` as one sentence for each kind: how many, and up to three of them."""
+        kinds: dict[str, list[str]] = {}
+        for problem in self.problems:
+            kinds.setdefault(problem.kind, []).append(problem.detail)
+        return tuple(
+            f"{kind} ({len(details)}): {'; '.join(details[:3])}{'; ...' if len(details) > 3 else ''}"
+            for kind, details in kinds.items()
+        )
+
+    def _own_problems(self, meta_file: str, expression_file: str) -> Iterator[Problem]:
         for video, pairs in self._pairs.items():
             if not pairs:
-                problems.append(Problem("video without expressions", "warning", expression_file, f"video {video!r}"))
+                yield Problem("video without expressions", "warning", expression_file, f"video {video!r}")
         categories = Counter(record.category for video in self.videos.values() for record in video.objects)
         for category in sorted(set(categories) - set(self.classes)):
             detail = f"category {category!r} of {categories[category]} object(s) is not in the class list"
-            problems.append(Problem("category outside the class list", "warning", meta_file, detail))
+            yield Problem("category outside the class list", "warning", meta_file, detail)
         for category in self.absent_classes:
-            detail = f"class {category!r} has no object with a sentence"
-            problems.append(Problem("absent class", "warning", expression_file, detail))
-        for category in self.classes:
-            if len(self._videos_of[category]) == 1:
-                detail = f"class {category!r} is referred to in {self._videos_of[category][0]!r} only"
-                problems.append(Problem("class with one video", "warning", expression_file, detail))
-        return problems + [problem for group, side in self.splits for problem in self._small_in_split(group, side)]
+            yield Problem(
+                "absent class", "warning", expression_file, f"class {category!r} has no object with a sentence"
+            )
+        for category, videos in self._videos_of.items():
+            if len(videos) == 1:
+                detail = f"class {category!r} is referred to in {videos[0]!r} only"
+                yield Problem("class with one video", "warning", expression_file, detail)
+        for group, side in self.splits:
+            yield from self._small_in_split(group, side)
 
     def _small_in_split(self, group: int, side: Side) -> list[Problem]:
         """Classes with videos enough, but not in the group's list; evaluation leaves out a class with none there."""
@@ -179,17 +189,6 @@ class VideoCatalog:
             for name, count in counts.items()
             if count < 2 <= len(self.videos_of(name))
         ]
-
-
-def summarise(problems: Iterable[Problem]) -> tuple[str, ...]:
-    """One sentence for each kind of problem: how many, and up to three of them."""
-    kinds: dict[str, list[str]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.kind, []).append(problem.detail)
-    return tuple(
-        f"{kind} ({len(details)}): {'; '.join(details[:3])}{'; ...' if len(details) > 3 else ''}"
-        for kind, details in kinds.items()
-    )
 
 
 def _pairs_of(video: VideoRecord) -> tuple[tuple[ObjectRecord, Expression], ...]:

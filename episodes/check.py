@@ -16,8 +16,6 @@ from episodes.errors import LayoutError, ReadError
 from episodes.readers import index_benchmark
 from episodes.types import VideoRecord
 
-__all__ = ["CheckReport", "Problem", "check_benchmark", "require_visible"]
-
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -65,8 +63,8 @@ def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
 
     Raises LayoutError only if there is no index to check against: a missing folder or index file, or broken JSON.
     """
-    catalog, leaving = index_benchmark(root)
-    problems = [*leaving, *(_as_stopping(problem) for problem in catalog.problems), *_unlisted_folders(catalog)]
+    catalog = index_benchmark(root)
+    problems = [*map(_as_stopping, catalog.problems), *_unlisted_folders(catalog)]
     with ThreadPoolExecutor(threads) as pool:
         for found in pool.map(_check_video, catalog.videos.values()):
             problems += found
@@ -108,12 +106,9 @@ def _as_stopping(problem: Problem) -> Problem:
 def _unlisted_folders(catalog: VideoCatalog) -> Iterable[Problem]:
     folders = {folder.parent for video in catalog.videos.values() for folder in (video.frame_folder, video.mask_folder)}
     for folder in sorted(folders):
-        names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-        for name in names:
-            if name not in catalog.videos:
-                yield Problem(
-                    "id absent from meta", "warning", str(folder / name), "the folder's video is not in the index"
-                )
+        for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if entry.is_dir() and entry.name not in catalog.videos:
+                yield Problem("id absent from meta", "warning", str(entry), "the folder's video is not in the index")
 
 
 def _check_video(video: VideoRecord) -> list[Problem]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -64,17 +65,31 @@ class VideoRecord:
 # --------------------------------------------------------------------------- what a model sees
 
 
+class _Tensors:
+    """Base of the dataclasses that hold tensors: in fields of their own, in fields of this kind, or None."""
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same with `function` applied to every tensor."""
+
+        def mapped(value: Any) -> Any:
+            if isinstance(value, _Tensors):
+                return value.map(function)
+            return function(value) if isinstance(value, Tensor) else value
+
+        return type(self)(*(mapped(value) for value in vars(self).values()))
+
+    def to(self, device: torch.device | str) -> Self:
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+
 @dataclass
-class Pyramid:
+class Pyramid(_Tensors):
     """Frozen trunk features of N clips: ``fS`` is (N, T, channels of S, H / S, W / S)."""
 
     f4: Tensor
     f8: Tensor
     f16: Tensor
     f32: Tensor
-
-    def map(self, function: Callable[[Tensor], Tensor]) -> Pyramid:
-        return Pyramid(*(function(getattr(self, field.name)) for field in fields(self)))
 
     def select(self, clips: list[int], size: tuple[int, int]) -> Pyramid:
         """The features of the clips with these positions, cut to those of pictures of `size`."""
@@ -85,7 +100,7 @@ class Pyramid:
 
 
 @dataclass
-class Clips:
+class Clips(_Tensors):
     """N clips of T frames of one size, as a network may see them: no masks.
 
     valid (N, H, W) bool, False in the padding (right and bottom); times (N, T) float, frame positions in the video in
@@ -128,14 +143,6 @@ class Clips:
         """(H, W), padding included."""
         return self.valid.shape[-2], self.valid.shape[-1]
 
-    def to(self, device: torch.device | str) -> Clips:
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        frames = None if self.frames is None else moved(self.frames)
-        features = None if self.features is None else self.features.map(moved)
-        return Clips(moved(self.valid), moved(self.times), self.sentences, frames, features)
-
     def select(self, clips: list[int]) -> Clips:
         """The clips with these positions as a batch of their own, with no more padding than the largest needs."""
         size = trimmed_size(self.valid[clips])
@@ -163,7 +170,7 @@ class Clips:
 
 
 @dataclass
-class Truth:
+class Truth(_Tensors):
     """What predictions for N clips are scored against; a network never sees it.
 
     masks (N, T, H, W) bool, the referred object; class_masks (N, T, H, W) bool, every object of the episode's class, or
@@ -179,18 +186,13 @@ class Truth:
                 f"Truth.class_masks has shape {tuple(self.class_masks.shape)}, but masks {tuple(self.masks.shape)}"
             )
 
-    def to(self, device: torch.device | str) -> Truth:
-        of_class = None if self.class_masks is None else self.class_masks.to(device, non_blocking=True)
-        return Truth(self.masks.to(device, non_blocking=True), of_class)
-
     def select(self, clips: list[int], size: tuple[int, int]) -> Truth:
         """The masks of the clips with these positions, cut to `size` as those clips are."""
-        of_class = None if self.class_masks is None else trim(self.class_masks[clips], size)
-        return Truth(trim(self.masks[clips], size), of_class)
+        return self.map(lambda masks: trim(masks[clips], size))
 
 
 @dataclass
-class Support:
+class Support(_Tensors):
     """Support clips and the masks (N, T, H, W) bool of their objects: what a network is shown of a class."""
 
     clips: Clips
@@ -203,9 +205,6 @@ class Support:
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    def to(self, device: torch.device | str) -> Support:
-        return Support(self.clips.to(device), self.masks.to(device, non_blocking=True))
 
     def select(self, clips: list[int]) -> Support:
         """The clips with these positions, with their masks."""
@@ -241,7 +240,7 @@ class EpisodeSpec:
 
 
 @dataclass
-class Episode:
+class Episode(_Tensors):
     """B episodes of K shots: `support` has B K clips, those of one episode side by side; `query` has B clips, whose
     answers `truth` is kept apart."""
 
@@ -262,9 +261,6 @@ class Episode:
     @property
     def shots(self) -> int:
         return len(self.support) // len(self.specs)
-
-    def to(self, device: torch.device | str) -> Episode:
-        return Episode(self.specs, self.support.to(device), self.query.to(device), self.truth.to(device))
 
     def by_size(self) -> list[Episode]:
         """These episodes, those whose query pictures have one size together: padding beside a larger picture changes

@@ -60,10 +60,6 @@ def write_glyphs(
         ) from error
 
 
-def frame_name(frame: int) -> str:
-    return f"{frame * _FRAME_STEP:05d}"
-
-
 def _already_there(out: Path, config: GlyphsConfig) -> bool:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -152,22 +148,22 @@ def write_video(root: Path, config: GlyphsConfig, assignment: Assignment) -> dic
     draws = Draws(config.seed, assignment.index)
     scene = plan(assignment, config, draws)
     painted = paint(scene, config.size, config.frames, draws)
+    record = _record(scene, painted)
     pictures = root / "train" / "JPEGImages" / assignment.video
     masks = root / "train" / "Annotations" / assignment.video
     pictures.mkdir(parents=True)
     masks.mkdir(parents=True)
-    for frame, (picture, mask) in enumerate(zip(painted.frames, painted.masks, strict=True)):
-        Image.fromarray(picture).save(pictures / f"{frame_name(frame)}.jpg", quality=_JPEG_QUALITY)
+    for name, picture, mask in zip(record["frames"], painted.frames, painted.masks, strict=True):
+        Image.fromarray(picture).save(pictures / f"{name}.jpg", quality=_JPEG_QUALITY)
         image = Image.fromarray(mask)
         image.putpalette(_PALETTE)
-        image.save(masks / f"{frame_name(frame)}.png")
-    return _record(scene, painted)
+        image.save(masks / f"{name}.png")
+    return record
 
 
 def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
     """What is true of the video, in plain values; boxes are x0, y0, x1, y1 in pixels, the last two exclusive."""
     assignment = scene.assignment
-    frames = [frame_name(frame) for frame in range(len(painted.frames))]
     digest = hashlib.sha256(painted.frames.tobytes())
     digest.update(painted.masks.tobytes())
     size = painted.frames.shape[1]
@@ -193,7 +189,7 @@ def _record(scene: Scene, painted: Painted) -> dict[str, Any]:
         "group": assignment.group,
         "attribute": assignment.attribute,
         "classes": list(assignment.classes),
-        "frames": frames,
+        "frames": [f"{frame * _FRAME_STEP:05d}" for frame in range(len(painted.frames))],
         "objects": objects,
         "sha256": digest.hexdigest(),
     }

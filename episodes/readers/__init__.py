@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from episodes.catalog import Problem, VideoCatalog
+from episodes.catalog import VideoCatalog
 from episodes.errors import LayoutError
-from episodes.readers.index import Layout, index_layout, read_layout
+from episodes.readers.index import LEAVES_ROOT, Layout, read_index
 from episodes.readers.sailvos import SAIL_FOLDERS, is_sailvos, sailvos_layout
 from episodes.readers.ytvos import YTVOS_FOLDERS, ytvos_layout
 
@@ -14,12 +14,16 @@ __all__ = ["find_layout", "index_benchmark", "read_benchmark"]
 
 def read_benchmark(root: Path) -> VideoCatalog:
     """The catalog of a folder of any known layout; LayoutError if it is of none, or its index cannot be trusted."""
-    return read_layout(find_layout(root))
+    catalog = index_benchmark(root)
+    for problem in catalog.problems:
+        if problem.kind == LEAVES_ROOT:
+            raise LayoutError(f"{problem.file}: {problem.detail}. Ids must be plain file names; correct the file")
+    return catalog
 
 
-def index_benchmark(root: Path) -> tuple[VideoCatalog, list[Problem]]:
-    """The catalog without ids that leave the root, and those ids; for checks that list all problems."""
-    return index_layout(find_layout(root))
+def index_benchmark(root: Path) -> VideoCatalog:
+    """The catalog without ids that leave the root, which are among its problems; for checks that list all of them."""
+    return read_index(find_layout(root))
 
 
 def find_layout(root: Path) -> Layout:
@@ -33,7 +37,7 @@ def find_layout(root: Path) -> Layout:
     if layout := _layout_of(root):
         return layout
     releases = {name.lower() for name in (*YTVOS_FOLDERS, *SAIL_FOLDERS)}
-    held = sorted(entry for entry in root.iterdir())
+    held = sorted(root.iterdir())
     within = [entry for entry in held if entry.name.lower() in releases and entry.is_dir()]
     found = [layout for folder in within if (layout := _layout_of(folder))]
     if len(found) > 1:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from episodes.catalog import GROUPS, Problem, Side, VideoCatalog
 from episodes.errors import LayoutError
@@ -31,17 +31,8 @@ class Layout:
     classes: tuple[str, ...]
 
 
-def read_layout(layout: Layout) -> VideoCatalog:
-    """The catalog of a benchmark. LayoutError if an index file is missing or broken, or an id leaves the folder."""
-    catalog, leaving = index_layout(layout)
-    if leaving:
-        first = leaving[0]
-        raise LayoutError(f"{first.file}: {first.detail}. Ids must be plain file names; correct the file")
-    return catalog
-
-
-def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
-    """The catalog without ids that leave the root, and those ids; `read_layout` refuses them, the check lists them."""
+def read_index(layout: Layout) -> VideoCatalog:
+    """The catalog without ids that leave the folder. LayoutError if an index file is missing or broken."""
     meta_file, expression_file = _first_of(*layout.meta), _first_of(*layout.expressions)
     meta, sentences = _videos(meta_file), _videos(expression_file)
     index = _Index(layout, meta_file, expression_file)
@@ -50,8 +41,8 @@ def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
     for name in sorted(set(sentences) - set(meta)):
         if index.plain(name, expression_file):
             detail = f"video {name!r} has expressions but no entry in {meta_file.name}"
-            index.warn("id absent from meta", expression_file, detail)
-    catalog = VideoCatalog(
+            index.note("id absent from meta", expression_file, detail)
+    return VideoCatalog(
         name=layout.root.name,
         root=layout.root,
         videos=videos,
@@ -61,7 +52,6 @@ def index_layout(layout: Layout) -> tuple[VideoCatalog, list[Problem]]:
         expression_file=expression_file,
         splits=_splits(layout.root / "splits", {video.id for video in videos}, index),
     )
-    return catalog, index.leaving
 
 
 def categories(*meta: Path) -> set[str]:
@@ -69,35 +59,31 @@ def categories(*meta: Path) -> set[str]:
     file = next((file for file in meta if file.is_file()), None)
     if file is None:
         return set()
-    found: list[Any] = []
-    for name, video in _videos(file).items():
-        objects = _mapping(_mapping(video, file, name).get("objects", {}), file, f"{name}.objects")
-        found += [_mapping(entry, file, f"{name}.objects.{key}").get("category") for key, entry in objects.items()]
-    return {str(category) for category in found}
+    objects = [entry for name, video in _videos(file).items() for entry in _objects(video, file, name).values()]
+    return {str(entry.get("category")) for entry in objects}
 
 
 class _Index:
-    """Turns JSON entries into records and remembers what was odd about them."""
+    """Turns JSON entries into records and notes what was odd about them."""
 
     def __init__(self, layout: Layout, meta_file: Path, expression_file: Path) -> None:
         self.layout = layout
         self.meta_file = meta_file
         self.expression_file = expression_file
         self.problems: list[Problem] = []
-        self.leaving: list[Problem] = []
 
-    def warn(self, kind: str, file: Path, detail: str) -> None:
-        self.problems.append(Problem(kind, "warning", str(file), detail))
+    def note(self, kind: str, file: Path, detail: str, severity: Literal["error", "warning"] = "warning") -> None:
+        self.problems.append(Problem(kind, severity, str(file), detail))
 
     def plain(self, name: str, file: Path) -> bool:
         """Is the id one file name? Ids become paths, and "../x" would be read from outside the benchmark."""
         if name not in ("", ".", "..") and not any(character in name for character in "/\\\0"):
             return True
-        self.leaving.append(Problem(LEAVES_ROOT, "error", str(file), f"the id {name!r} is not a plain file name"))
+        self.note(LEAVES_ROOT, file, f"the id {name!r} is not a plain file name", "error")
         return False
 
     def video(self, name: str, entry: Any, sentences: Any) -> VideoRecord:
-        objects = _mapping(_mapping(entry, self.meta_file, name).get("objects", {}), self.meta_file, f"{name}.objects")
+        objects = _objects(entry, self.meta_file, name)
         listed = {key: self._frames(value, self.meta_file, f"{name}.objects.{key}") for key, value in objects.items()}
         spoken: dict[str, Any] = {} if sentences is None else _mapping(sentences, self.expression_file, name)
         frames = self._frames(spoken, self.expression_file, name)
@@ -118,8 +104,8 @@ class _Index:
             expressions=self._expressions(name, spoken.get("expressions", {}), {record.id for record in records}),
         )
 
-    def _frames(self, entry: Any, file: Path, where: str) -> tuple[str, ...] | None:
-        names = _mapping(entry, file, where).get("frames")
+    def _frames(self, entry: dict[str, Any], file: Path, where: str) -> tuple[str, ...] | None:
+        names = entry.get("frames")
         if names is None:
             return None
         if not isinstance(names, list):
@@ -134,19 +120,19 @@ class _Index:
         if not isinstance(category, str) or not category:
             raise LayoutError(f"{self.meta_file}: {where} needs a category name, found {shown(category)}")
         if not (key.isascii() and key.isdecimal() and 0 < int(key) < 256):
-            self.warn("object id is not a palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
+            self.note("object id is not a palette value", self.meta_file, f"{where}: ids are 1 to 255; it is left out")
             return None
         if listed is None:
-            self.warn("object without a frame list", self.meta_file, f"{where} is taken to be visible in every frame")
+            self.note("object without a frame list", self.meta_file, f"{where} is taken to be visible in every frame")
             listed = frames
         known = set(frames)
         visible = tuple(frame for frame in listed if frame in known)
         if len(visible) < len(listed):
             lost = [frame for frame in listed if frame not in known]
             detail = f"{where} lists {lost[:3]}, absent from the video's frames"
-            self.warn("frame outside the video", self.meta_file, detail)
+            self.note("frame outside the video", self.meta_file, detail)
         if not visible:
-            self.warn("object with no visible frame", self.meta_file, f"{where} can be in no episode")
+            self.note("object with no visible frame", self.meta_file, f"{where} can be in no episode")
         return ObjectRecord(id=key, category=category, frames=visible)
 
     def _expressions(self, video: str, entries: Any, known: set[str]) -> tuple[Expression, ...]:
@@ -157,16 +143,15 @@ class _Index:
             text, owner = entry.get("exp"), str(entry.get("obj_id"))
             where = f"expression {key!r} of video {video!r}"
             if not (key.isascii() and key.isdecimal()):
-                self.warn(
+                self.note(
                     "expression id is not a number", self.expression_file, f"{where} is kept; ids are whole numbers"
                 )
             if not isinstance(text, str) or not text.strip():
                 detail = f"{where}: found {shown(text)}; it is left out"
-                self.warn("expression without words", self.expression_file, detail)
+                self.note("expression without words", self.expression_file, detail)
             elif owner not in known:
                 detail = f"{where} refers to object {owner!r}, but {self.meta_file.name} knows {sorted(known)}"
-                file = str(self.expression_file)
-                self.problems.append(Problem("expression of an unknown object", "error", file, detail))
+                self.note("expression of an unknown object", self.expression_file, detail, "error")
             else:
                 kept.append(Expression(id=key, text=text.strip(), object_id=owner))
         return tuple(kept)
@@ -199,6 +184,13 @@ def _mapping(value: Any, file: Path, where: str) -> dict[str, Any]:
     return value
 
 
+def _objects(video: Any, file: Path, name: str) -> dict[str, dict[str, Any]]:
+    """The entries of a video's objects by id, each of them a mapping."""
+    where = f"{name}.objects"
+    entries = _mapping(_mapping(video, file, name).get("objects", {}), file, where)
+    return {key: _mapping(entry, file, f"{where}.{key}") for key, entry in entries.items()}
+
+
 def _class_order(layout: Layout, videos: list[VideoRecord], index: _Index) -> tuple[str, ...]:
     file = layout.class_file
     if file.is_file():
@@ -211,7 +203,7 @@ def _class_order(layout: Layout, videos: list[VideoRecord], index: _Index) -> tu
     if 2 * official >= len(categories):
         return layout.classes
     detail = f"{official} of {len(categories)} categories are official; ids follow the alphabet. Write {file.name}"
-    index.warn("classes without an order", file, detail)
+    index.note("classes without an order", file, detail)
     return tuple(categories)
 
 
@@ -232,11 +224,11 @@ def _splits(folder: Path, known: set[str], index: _Index) -> dict[tuple[int, Sid
                 detail = (
                     f"{len(unknown)} of {len(listed)} videos are not in the index: {unknown[:3]}; they are left out"
                 )
-                index.warn("split names an unknown video", file, detail)
+                index.note("split names an unknown video", file, detail)
             splits[group, side] = frozenset(listed & known)
         if both := sorted(splits[group, "train"] & splits[group, "test"]):
             detail = f"{len(both)} videos are in the training list of group {group} too: {both[:3]}"
-            index.problems.append(Problem("video in both splits", "error", str(files["test"]), detail))
+            index.note("video in both splits", files["test"], detail, "error")
     return splits
 
 

@@ -10,17 +10,11 @@ The JSON files hold what those of Mini-Ref-YouTube-VOS hold.
 
 from pathlib import Path
 
-from episodes.catalog import VideoCatalog
-from episodes.readers.index import Layout, categories, read_layout
+from episodes.readers.index import Layout, categories
 
 SAIL_CLASSES = ("dog", "car", "person")  # ids 1 to 3
 SAIL_FOLDERS = ("mini-SAIL-VOS", "Mini-Ref-SAIL-VOS")  # the release spells its own folder in two ways
 SUFFIXES = (".bmp", ".jpg", ".png")
-
-
-def read_sailvos(root: Path) -> VideoCatalog:
-    """The catalog of a folder of this layout. LayoutError if an index file is missing or broken, or an id leaves it."""
-    return read_layout(sailvos_layout(root))
 
 
 def sailvos_layout(root: Path) -> Layout:

@@ -9,8 +9,7 @@ ROOT/meta_expressions/train/meta_expressions.json {"videos": {v: {"frames", "exp
 
 from pathlib import Path
 
-from episodes.catalog import VideoCatalog
-from episodes.readers.index import Layout, read_layout
+from episodes.readers.index import Layout
 
 _OFFICIAL = """
     hat plant hand horse raccoon squirrel bus boat crocodile penguin motorbike truck hedgehog lion earless_seal whale
@@ -19,11 +18,6 @@ _OFFICIAL = """
 """
 OFFICIAL_CLASSES = tuple(_OFFICIAL.split())
 YTVOS_FOLDERS = ("mini-ref-youtube-vos", "Mini-Ref-YouTube-VOS")  # the release spells its own folder in two ways
-
-
-def read_ytvos(root: Path) -> VideoCatalog:
-    """The catalog of a folder of this layout. LayoutError if an index file is missing or broken, or an id leaves it."""
-    return read_layout(ytvos_layout(root))
 
 
 def ytvos_layout(root: Path) -> Layout:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from episodes.catalog import VideoCatalog
-from episodes.readers.ytvos import read_ytvos
+from episodes.readers import read_benchmark
 from tests.tiny_benchmark import write_tiny_benchmark
 
 
@@ -18,4 +18,4 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def catalog(tiny_root: Path) -> VideoCatalog:
-    return read_ytvos(tiny_root)
+    return read_benchmark(tiny_root)

@@ -14,7 +14,7 @@ from episodes.config import AugmentConfig
 from episodes.dataset import EpisodeDataset, collate, join_clips, join_truths, load_clip, load_masks, rename
 from episodes.decode import decode_mask, read_frame
 from episodes.errors import ConfigError, ReadError
-from episodes.readers.ytvos import read_ytvos
+from episodes.readers import read_benchmark
 from episodes.sampling import EpisodeSampler, manifest, manifest_hash
 from episodes.types import ClipRef, Clips, Episode, Pyramid
 from tests.tiny_benchmark import write_tiny_benchmark
@@ -248,7 +248,7 @@ def test_what_cannot_be_one_batch_is_refused(catalog: VideoCatalog) -> None:
 
 @pytest.fixture
 def broken(tmp_path: Path) -> VideoCatalog:
-    return read_ytvos(write_tiny_benchmark(tmp_path, classes=4, size=32, frames=9))
+    return read_benchmark(write_tiny_benchmark(tmp_path, classes=4, size=32, frames=9))
 
 
 def test_a_mask_of_another_size_than_its_picture_is_named(broken: VideoCatalog) -> None:

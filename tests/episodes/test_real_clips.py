@@ -7,7 +7,8 @@ from episodes.check import check_benchmark
 from episodes.dataset import EpisodeDataset, load_clip
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import evaluation_tasks
-from episodes.readers.ytvos import OFFICIAL_CLASSES, read_ytvos
+from episodes.readers import read_benchmark
+from episodes.readers.ytvos import OFFICIAL_CLASSES
 from episodes.sampling import EpisodeSampler
 from tests.paths import REAL_CLIPS
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def real() -> VideoCatalog:
-    return read_ytvos(REAL_CLIPS)
+    return read_benchmark(REAL_CLIPS)
 
 
 def test_what_occurs_in_the_wild_is_tolerated_and_reported(real: VideoCatalog) -> None:

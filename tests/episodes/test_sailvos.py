@@ -9,7 +9,7 @@ from episodes.check import check_benchmark
 from episodes.decode import read_frame
 from episodes.errors import LayoutError
 from episodes.readers import find_layout, read_benchmark
-from episodes.readers.sailvos import SAIL_CLASSES, read_sailvos
+from episodes.readers.sailvos import SAIL_CLASSES
 from episodes.readers.ytvos import OFFICIAL_CLASSES
 from tests.tiny_benchmark import write_tiny_benchmark
 
@@ -22,7 +22,7 @@ def write_sail(root: Path, layout: str) -> Path:
 
 @pytest.mark.parametrize("layout", FORMS)
 def test_both_forms_give_the_same_catalog(tmp_path: Path, layout: str) -> None:
-    catalog = read_sailvos(write_sail(tmp_path / "mini-SAIL-VOS", layout))
+    catalog = read_benchmark(write_sail(tmp_path / "mini-SAIL-VOS", layout))
 
     assert catalog.classes == ("dog", "car", "person")
     assert [catalog.class_id(name) for name in catalog.classes] == [1, 2, 3]
@@ -40,7 +40,7 @@ def test_frames_of_another_kind_are_found_by_their_first_file(tmp_path: Path, su
     for frame in (root / "train/JPEGImages").rglob("*.bmp"):
         frame.rename(frame.with_suffix(suffix))
 
-    assert {record.frame_suffix for record in read_sailvos(root).videos.values()} == {suffix}
+    assert {record.frame_suffix for record in read_benchmark(root).videos.values()} == {suffix}
 
 
 @pytest.mark.parametrize("name", ["mini-SAIL-VOS", "Mini-Ref-SAIL-VOS"])
@@ -116,7 +116,7 @@ def test_an_index_that_is_missing_is_named_with_every_spelling(tmp_path: Path) -
 def test_the_check_finds_what_is_missing_in_either_form(tmp_path: Path, layout: str) -> None:
     root = write_sail(tmp_path / "mini-SAIL-VOS", layout)
     assert not check_benchmark(root).stops_training
-    catalog: VideoCatalog = read_sailvos(root)
+    catalog: VideoCatalog = read_benchmark(root)
     record = next(iter(catalog.videos.values()))
     record.frame_path(record.frames[0]).unlink()
     (record.mask_folder.parent / "stray").mkdir()

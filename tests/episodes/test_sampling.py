@@ -61,9 +61,9 @@ def test_the_manifest_hash_sees_every_field(catalog: VideoCatalog) -> None:
 def test_two_processes_with_other_hash_seeds_draw_the_same_list(tiny_root: Path, catalog: VideoCatalog) -> None:
     program = (
         "import json, sys; from pathlib import Path\n"
-        "from episodes.readers.ytvos import read_ytvos\n"
+        "from episodes.readers import read_benchmark\n"
         "from episodes.sampling import EpisodeSampler, manifest, rank_slice\n"
-        "sampler = EpisodeSampler(read_ytvos(Path(sys.argv[1])), group=1, split='train', seed=0, shots=2,\n"
+        "sampler = EpisodeSampler(read_benchmark(Path(sys.argv[1])), group=1, split='train', seed=0, shots=2,\n"
         "                         name_shuffle=0.9, validation_videos=1)\n"
         f"indices = rank_slice(0, {COUNT}, rank=int(sys.argv[2]), processes=2)\n"
         "print(json.dumps(manifest(sampler[index] for index in indices)))\n"
