@@ -32,7 +32,6 @@ _COMMANDS = {
     "data check": ("list every problem of a benchmark", "data/glyphs --json"),
     "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
     "config": ("print the resolved experiment", "experiments/demo.yaml seed=3"),
-    "bench": ("time J and F against a plain implementation of the definition", "--frames 60"),
     "convert": ("turn a published checkpoint into initial weights", "referformer.pth weights/referformer"),
     "export": ("write weights in the published checkpoint layout", "runs/published cma.pth"),
 }
@@ -118,9 +117,6 @@ def build_parser() -> Parser:
     episodes.add_argument("--show", type=_positive, default=3, help="episodes to print (default: 3)")
 
     _experiment_arguments(_command(commands, "config"))
-
-    bench = _command(commands, "bench")
-    bench.add_argument("--frames", type=_positive, default=60, help="pairs of masks (default: 60)")
 
     convert = _command(commands, "convert")
     convert.add_argument("source", type=Path, metavar="IN", help="CMA's or ReferFormer's .pth or .safetensors file")

@@ -203,13 +203,6 @@ def _episodes(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bench(options: argparse.Namespace) -> int:
-    from fewshot.results.bench import compare_metrics
-
-    print(compare_metrics(options.frames))
-    return 0
-
-
 def _config(options: argparse.Namespace) -> int:
     from fewshot.config.experiment import load_config, to_yaml
 
@@ -286,7 +279,6 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "data check": _data_check,
     "episodes": _episodes,
     "config": _config,
-    "bench": _bench,
     "convert": _convert,
     "export": _export,
 }

@@ -19,6 +19,7 @@ from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.results.page.content import Page
 from fewshot.results.page.report import build_page
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.summary import summarise
 from fewshot.runs.run import Run, evaluated_runs, evaluation_of
 
@@ -64,9 +65,9 @@ def write_run(
                 for name in classes:
                     for video in range(3):
                         region = np.clip(rng.normal(level + shift + draw_shift, noise, size=4), 0, 1)
-                        item = Item(group, draw, name, f"video-{video}", "1", str(video))
-                        how = {"method": method, "shots": shots, "control": control, "scoring": scoring}
-                        records.append(Record.of_clip(item, region, region, **how, seconds=0.25))
+                        item = Item(draw, name, f"video-{video}", "1", str(video))
+                        row = Row(method, shots, control, scoring, group)
+                        records.append(Record.of_clip(row, item, region, region, seconds=0.25))
     clips = [ClipRef(f"video-{video}", "1", str(video), ("f",)) for video in range(3)]
     supports = (ClipRef(support, "1", "0", ("f",)),)
     tasks = [EvaluationTask(name, draw, supports, tuple(clips)) for draw in range(len(draw_shifts)) for name in classes]
@@ -91,15 +92,16 @@ def write_run(
 
 def curve_points(shift: float = 0.0, steps: Sequence[int] = (0, 2, 10)) -> list[CurvePoint]:
     """J rises by a point with each step, F is half; `shift` is added to both."""
-    how = {"method": "cma+finetune", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
+    row = Row("cma+finetune", 1, None, "paper", 1)
     return [
         CurvePoint(
             step,
             Record.of_clip(
-                Item(1, 0, name, f"v{video}", "", "0"),
+                row,
+                Item(0, name, f"v{video}", "", "0"),
                 np.full(4, 0.5 + 0.01 * step + shift),
                 np.full(4, 0.5 + shift),
-                **how,
+                seconds=0.0,
             ),
         )
         for step in steps
@@ -120,6 +122,5 @@ def _drawn(folder: Path, number: int, choice: str, category: str, sentence: str)
     clip = ClipPicture(frames, masks, "a disk")
     picture = folder / f"{number}.png"
     write_overlay(picture, draw_overlay([clip], clip, masks, title="drawn"))
-    how = {"method": "cma", "shots": 1, "seed": 0, "category": category, "video": "video-0", "object_id": "1"}
-    scores = {"J": 50.0 + number, "F": 60.0}
-    return DrawnQuery(picture=picture, choice=choice, expression="0", sentence=sentence, **how, **scores)
+    row, item = Row("cma", 1, None, "paper", 1), Item(0, category, "video-0", "1", "0")
+    return DrawnQuery(picture, choice, row, item, sentence, J=50.0 + number, F=60.0)

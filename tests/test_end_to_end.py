@@ -129,9 +129,9 @@ def test_the_run_folder_holds_all_that_the_readme_promises(work):
     assert read_state(best(run))["score"] is not None
     assert json.loads((run / "meta.json").read_text())["starts"][0]["versions"]["torch"]
     records = Run(run).evaluated().records
-    assert {record.method for record in records} == {"prototype", "cma", "cma+finetune"}
-    assert {record.group for record in records} == {1}
-    assert len({record.category for record in records}) == 12
+    assert {record.row.method for record in records} == {"prototype", "cma", "cma+finetune"}
+    assert {record.row.group for record in records} == {1}
+    assert len({record.item.category for record in records}) == 12
     rows = json.loads((run / "results" / "summary.json").read_text())["rows"]
     assert {row["control"] for row in rows} == {None, "support_wrong_class", "support_none", "text_wrong_object"}
     assert {row["shots"] for row in rows} == {1, 2}

@@ -116,5 +116,5 @@ def test_an_official_experiment_takes_two_steps_and_is_evaluated_with_small_enco
     losses = [line["total"] for line in steps if line["kind"] == "train"]
     assert len(losses) == 2
     assert all(map(math.isfinite, losses))
-    classes = {record.category for record in Run(tmp_path / "run").evaluated().records}
+    classes = {record.item.category for record in Run(tmp_path / "run").evaluated().records}
     assert classes == set(SAIL_CLASSES if "sail" in name else ("hat", "raccoon"))

@@ -56,7 +56,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[0] for command in printed_commands(README)}
-    reading = {"compare", "groups", "config", "episodes", "bench", "features", "report", "ablate"}
+    reading = {"compare", "groups", "config", "episodes", "features", "report", "ablate"}
     assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
 
 
@@ -95,7 +95,8 @@ def test_the_mean_over_groups_is_made_by_the_printed_commands(
     for scoring in ("paper", "davis"):
         rows = [run.summary.rows for run in evaluated_runs([Path(folder) for folder in shlex.split(groups)[1:]])]
         of_groups = [
-            next(r.JF for r in of if (r.method, r.scoring, r.control) == ("cma", scoring, None)) for of in rows
+            next(s.JF for r, s in of.items() if (r.method, r.scoring, r.control) == ("cma", scoring, None))
+            for of in rows
         ]
         block = shown[shown.index(f"{scoring} scoring") :]
         cells = next(line.split() for line in block.splitlines() if line.startswith("cma "))

@@ -11,6 +11,7 @@ from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import load_config, plain
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.summary import summarise
 from fewshot.runs.run import Run
 
@@ -47,12 +48,9 @@ def write_run(
     names = [f"g{group}c{number}" for number in range(classes)]
     records = [
         Record.of_clip(
-            Item(group, seed, name, f"{name}-{video}", "1", "0"),
+            Row(method, count, None, scoring, group),
+            Item(seed, name, f"{name}-{video}", "1", "0"),
             *[np.full(len(FRAMES), score(number, video, seed) / (1 if method == methods[0] else 2))] * 2,
-            method=method,
-            shots=count,
-            control=None,
-            scoring=scoring,
             seconds=0.1,
         )
         for scoring in ("paper", "davis")

@@ -48,7 +48,7 @@ def view(job: Job, schedule: Schedule) -> CellView:
     run = Run(job.folder)
     step, score = run.last_metrics()
     if state == "done":
-        score = run.results.read_summary().rows[0].JF
+        score = next(iter(run.results.read_summary().rows.values())).JF
     seconds = sum(schedule.seconds(name) for name in (job.name, *job.needs))
     return CellView(job.name, state, step, job.config.train.steps, score, seconds)
 

@@ -10,29 +10,29 @@ from episodes.files import write_whole
 from fewshot.ablation.cells import point_label
 from fewshot.ablation.table import TableRow
 from fewshot.results.page.plots import whiskers
-from fewshot.results.summary import SummaryRow
+from fewshot.results.statistics import Estimate
 
 _NAMES = ("seed", "data.group")  # numbers that count nothing: no line leads from one to the next
 _FEW = 3  # fewer shots than this are bars beside each other
-Line = list[tuple[float, SummaryRow]]  # shots, or a value of the grid; scores
+Line = list[tuple[float, Estimate]]  # shots, or a value of the grid; scores
 
 
 def draw_plot(rows: Sequence[TableRow], path: Path) -> bool:
     """Write the rows of the first scoring as a PNG. False if there is none with scores."""
     from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
-    scored = [row for row in rows if row.scores is not None and row.scoring == rows[0].scoring]
+    scored = [row for row in rows if row.scores is not None and row.row.scoring == rows[0].row.scoring]
     if not scored:
         return False
     key = _numeric_key(scored)
-    lines = key is not None or len({row.shots for row in scored}) >= _FEW
+    lines = key is not None or len({row.row.shots for row in scored}) >= _FEW
     figure = Figure(figsize=(6.4, 4.4) if lines else (7.2, 1.2 + 0.34 * len(scored)), layout="constrained")
     axes = figure.add_subplot()
     if lines:
         _lines(axes, scored, key)
     else:
         _bars(axes, scored)
-    axes.set_title(f"{rows[0].scoring} scoring, novel classes, 95 % interval", fontsize=10)
+    axes.set_title(f"{rows[0].row.scoring} scoring, novel classes, 95 % interval", fontsize=10)
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(frameon=False, fontsize=8)
@@ -55,14 +55,14 @@ def _numeric_key(rows: Sequence[TableRow]) -> str | None:
 def _lines(axes: Any, rows: Sequence[TableRow], key: str | None) -> None:
     lines: dict[str, Line] = {}
     blind: dict[str, Line] = {}  # of the same lines, at 0 shots: clips are seen, but nothing is marked in them
-    several = len({row.method for row in rows}) > 1
+    several = len({row.row.method for row in rows}) > 1
     for row in rows:
         assert row.scores is not None
         rest = {name: value for name, value in row.cell.point.items() if name != key}
-        parts = [row.cell.variant, point_label(rest, list(row.cell.point)), row.method if several else ""]
-        parts += [] if key is None else [f"{row.shots}-shot"]
-        label = " ".join(part for part in parts if part) or row.method
-        lines.setdefault(label, []).append((row.shots if key is None else row.cell.point[key], row.scores))
+        parts = [row.cell.variant, point_label(rest, list(row.cell.point)), row.row.method if several else ""]
+        parts += [] if key is None else [f"{row.row.shots}-shot"]
+        label = " ".join(part for part in parts if part) or row.row.method
+        lines.setdefault(label, []).append((row.row.shots if key is None else row.cell.point[key], row.scores))
         if key is None and Control.NO_MASK in row.controls:
             blind.setdefault(label, []).append((0, row.controls[Control.NO_MASK]))
     for number, (label, line) in enumerate(lines.items()):
@@ -84,8 +84,8 @@ def _error_bars(axes: Any, line: Line, **style: Any) -> None:
 
 
 def _bars(axes: Any, rows: Sequence[TableRow]) -> None:
-    several = len({(row.method, row.shots) for row in rows}) > 1
-    labels = [f"{row.cell.label}  {row.method} {row.shots}-shot" if several else row.cell.label for row in rows]
+    several = len({row.row.cells for row in rows}) > 1
+    labels = [f"{row.cell.label}  {row.row.method} {row.row.shots}-shot" if several else row.cell.label for row in rows]
     scores = [row.scores for row in rows if row.scores is not None]
     style = {"capsize": 3, "color": "#8fb3d9", "ecolor": "#44546a"}
     axes.barh(range(len(rows)), [row.JF for row in scores], xerr=whiskers(scores), **style)

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,23 +18,15 @@ from fewshot.evaluation.prototype import PrototypePredictor
 from fewshot.evaluation.query import Query
 from fewshot.learners import Decoding, Learner, Predicts, build_learner
 from fewshot.results.adaptation_curve import CurvePoint
-from fewshot.results.gallery import DrawnQuery, Pick, pick_queries
+from fewshot.results.gallery import DrawnQuery, Pick, asked, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
-from fewshot.results.records import Item, Record
+from fewshot.results.records import Record, split
+from fewshot.results.row import Row
 from fewshot.runs.features import FeatureStore
 from models.network import FewShotRVOS
 
 QUERIES_AT_ONCE = 8  # query clips that pass the network together
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the table: who answers, on how many shots, with which input replaced."""
-
-    method: str
-    shots: int
-    control: Control | None = None
 
 
 class Evaluator:
@@ -60,10 +52,12 @@ class Evaluator:
             for name in {"conditioning", *config.methods} - {"prototype"}
         }
 
-    def method_name(self, method: str) -> str:
-        """How the table calls a method: the trained model by its label, adapted models by label + learner."""
+    def _row(self, method: str, shots: int, control: Control | None = None) -> Row:
+        """A row of the table, in the first scoring. It calls the trained model by its label, and adapted models by
+        label + learner."""
         label = self.config.evaluate.label
-        return {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
+        name = {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
+        return Row(name, shots, control, self.config.evaluate.scoring[0], self.config.data.group)
 
     # ------------------------------------------------------------------ one task
 
@@ -73,15 +67,14 @@ class Evaluator:
         records: list[Record] = []
         scored: dict[tuple[str, int], list[Record]] = {}
         for method in self.config.methods:
-            for shots in self.config.evaluate.shots:
-                row = Row(self.method_name(method), shots)
-                answers = (self._answering(method, shots), shots)
+            for row in (self._row(method, shots) for shots in self.config.evaluate.shots):
+                answers = (self._answering(method, row), row.shots)
                 if answers not in scored:
-                    scored[answers] = self._score(row, task, queries, answers[0], support.select(list(range(shots))))
-                records += [replace(record, method=row.method) for record in scored[answers]]
+                    scored[answers] = self._score(row, task, queries, answers[0], support)
+                records += [replace(r, row=replace(r.row, method=row.method)) for r in scored[answers]]
         for control in self.config.evaluate.controls:
             for shots in self.config.evaluate.control_shots:
-                records += self._control(control, shots, task, queries, support)
+                records += self._control(self._row("conditioning", shots, control), task, queries, support)
         return records
 
     def curve(self, task: EvaluationTask) -> list[CurvePoint]:
@@ -93,11 +86,10 @@ class Evaluator:
         points: list[CurvePoint] = []
         for method in self.config.methods:
             for shots in self.config.evaluate.shots if method in self.learners else ():
-                row = Row(self.method_name(method), shots)
                 clips = support.select(list(range(shots))).to(self.device)
                 for taken, predictor in self.learners[method].snapshots(clips, steps):
-                    found = self._answers(row, task, queries, predictor, 0.0)
-                    points += [CurvePoint(taken, record) for record in found if record.scoring == "paper"]
+                    found = self._answers(self._row(method, shots), task, queries, predictor, 0.0)
+                    points += [CurvePoint(taken, record) for record in found if record.row.scoring == "paper"]
         return points
 
     def _open(self, task: EvaluationTask) -> tuple[list[Query], Support]:
@@ -108,30 +100,27 @@ class Evaluator:
         clips, truths = zip(*(self._load(ref, category, pictures=pictures) for ref in refs), strict=True)
         return Support(join_clips(list(clips)), join_truths(list(truths)).masks)
 
-    def _answering(self, method: str, shots: int) -> str:
+    def _answering(self, method: str, row: Row) -> str:
         """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
         learner = self.learners.get(method)
-        return method if learner is None or learner.takes_steps(shots) else "conditioning"
+        return method if learner is None or learner.takes_steps(row.shots) else "conditioning"
 
     def _adapt(self, method: str, support: Support) -> Predicts:
         if method == "prototype":
             return PrototypePredictor(self.network.trunk, support.to(self.device))
         return self.learners[method].adapt(support.to(self.device))
 
-    def _control(
-        self, control: Control, shots: int, task: EvaluationTask, queries: list[Query], support: Support
-    ) -> list[Record]:
-        row = Row(self.method_name("conditioning"), shots, control)
-        first = support.select(list(range(shots)))
-        if control is Control.NO_MASK:
-            blind = Support(first.clips, torch.zeros_like(first.masks))
+    def _control(self, row: Row, task: EvaluationTask, queries: list[Query], support: Support) -> list[Record]:
+        """The records of a row with a control."""
+        if row.control is Control.NO_MASK:
+            blind = Support(support.clips, torch.zeros_like(support.masks))
             return self._score(row, task, queries, "conditioning", blind)
-        if control is Control.WRONG_SENTENCE:
+        if row.control is Control.WRONG_SENTENCE:
             swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
-            return self._score(row, task, swapped, "conditioning", first)
+            return self._score(row, task, swapped, "conditioning", support)
         records: list[Record] = []
-        for clips, category, asked in self._by_wrong_class(task, queries, shots):
-            records += self._score(row, task, asked, "conditioning", self._support(clips, category))
+        for (category, clips), asking in self._by_wrong_class(row, task, queries).items():
+            records += self._score(row, task, asking, "conditioning", self._support(clips, category))
         return records
 
     def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
@@ -139,17 +128,16 @@ class Evaluator:
         return None if expression is None else replace(query, clip=replace(query.clip, sentences=(expression.text,)))
 
     def _by_wrong_class(
-        self, task: EvaluationTask, queries: list[Query], shots: int
-    ) -> Iterator[tuple[tuple[ClipRef, ...], str, list[Query]]]:
-        """(support clips, their class, queries that get them); queries whose video has no other class are left out."""
+        self, row: Row, task: EvaluationTask, queries: list[Query]
+    ) -> dict[tuple[str, tuple[ClipRef, ...]], list[Query]]:
+        """(class, its support clips) -> queries that get them; those whose video has no other class are left out."""
         groups: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
         frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
         for query in queries:
-            found = wrong_class_support(self.catalog, task, query.ref, shots=shots, support_frames=frames)
+            found = wrong_class_support(self.catalog, task, query.ref, shots=row.shots, support_frames=frames)
             if found is not None:
                 groups.setdefault(found, []).append(query)
-        for (category, clips), asked in groups.items():
-            yield clips, category, asked
+        return groups
 
     # ------------------------------------------------------------------ loading and scoring
 
@@ -173,9 +161,11 @@ class Evaluator:
     def _score(
         self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: Support
     ) -> list[Record]:
-        """Adapts `method` to the support and scores its answers; each query bears its share of the time to adapt."""
+        """Adapts `method` to the row's first clips of the support and scores its answers; each query bears its share of
+        the time to adapt."""
+        first = support.select(list(range(row.shots)))
         began = time.perf_counter()
-        predictor = self._adapt(method, support)
+        predictor = self._adapt(method, first)
         return self._answers(row, task, queries, predictor, time.perf_counter() - began)
 
     def _answers(
@@ -189,67 +179,41 @@ class Evaluator:
             probabilities = predictor.predict(clips, self.decoding).cpu()
             seconds = (time.perf_counter() - began) / len(batch) + adaptation / len(queries)
             for query, probability in zip(batch, probabilities, strict=True):
-                item = Item(
-                    self.config.data.group,
-                    task.seed,
-                    task.category,
-                    query.ref.video,
-                    query.ref.object_id,
-                    query.ref.expression_id,
-                )
+                item = asked(task, query.ref)
                 rows, columns = query.clip.picture()
                 for scoring in self.config.evaluate.scoring:
                     region, boundary = query.score(probability[:, rows, columns], scoring)
-                    records.append(
-                        Record.of_clip(
-                            item,
-                            region,
-                            boundary,
-                            query.visible,
-                            method=row.method,
-                            shots=row.shots,
-                            control=row.control,
-                            scoring=scoring,
-                            seconds=seconds,
-                        )
-                    )
+                    scored = replace(row, scoring=scoring)
+                    records.append(Record.of_clip(scored, item, region, boundary, query.visible, seconds=seconds))
         return records
 
     # ------------------------------------------------------------------ pictures
 
     def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> list[DrawnQuery]:
         """Overlays of the model fed forward on the smallest K, up to `save_overlays`, as files in `folder`."""
-        shots, label = min(self.config.evaluate.shots), self.method_name("conditioning")
-        row = (label, shots, None, self.config.evaluate.scoring[0])
-        answers = [r for r in records if (r.method, r.shots, r.control, r.scoring) == row]
-        picks = pick_queries(tasks, answers, self.config.machine.save_overlays)
-        return [self._draw(pick, shots, label, folder) for pick in picks]
+        row = self._row("conditioning", min(self.config.evaluate.shots))
+        picks = pick_queries(tasks, split(records).get(row, []), self.config.machine.save_overlays)
+        return [self._draw(pick, row, folder) for pick in picks]
 
-    def _draw(self, pick: Pick, shots: int, label: str, folder: Path) -> DrawnQuery:
+    def _draw(self, pick: Pick, row: Row, folder: Path) -> DrawnQuery:
         task, ref = pick.task, pick.query
-        support = self._support(task.support[:shots], task.category, pictures=True)
+        support = self._support(task.support[: row.shots], task.category, pictures=True)
         query, truths = self._load(ref, task.category, pictures=True)
         predictor = self._adapt("conditioning", support)
         rows, columns = query.picture()
         mask = predictor.predict(query.to(self.device), self.decoding)[0, :, rows, columns].cpu().numpy() > 0.5
         truth = truths.masks[0, :, rows, columns].numpy()
         region, boundary = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
-        title = f"{task.category}: {shots}-shot, J {100 * region.mean():.0f}"
-        shown = [ClipPicture.of_clips(support.clips, support.masks, shot) for shot in range(shots)]
-        asked = ClipPicture.of_clips(query, truths.masks)
-        page = draw_overlay(shown, asked, mask, title=title, scores=region.tolist())
+        title = f"{task.category}: {row.shots}-shot, J {100 * region.mean():.0f}"
+        shown = [ClipPicture.of_clips(support.clips, support.masks, shot) for shot in range(row.shots)]
+        page = draw_overlay(shown, ClipPicture.of_clips(query, truths.masks), mask, title=title, scores=region.tolist())
         name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
         write_overlay(folder / name, page)
         return DrawnQuery(
             picture=folder / name,
             choice=pick.choice,
-            method=label,
-            shots=shots,
-            seed=task.seed,
-            category=task.category,
-            video=ref.video,
-            object_id=ref.object_id,
-            expression=ref.expression_id,
+            row=replace(row, scoring="paper"),
+            item=asked(task, ref),
             sentence=query.sentences[0],
             J=100 * float(region.mean()),
             F=100 * float(boundary.mean()),

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fewshot.results.records import COLUMNS, Record, csv_text, parse_csv, parse_record, record_cells
+from fewshot.results.row import Row
 
 _COLUMNS = ("steps", *COLUMNS)
-Curve = tuple[str, int, int]  # method, shots, steps
 
 
 class CurvePoint(NamedTuple):
@@ -24,12 +24,12 @@ def curve_text(points: Iterable[CurvePoint]) -> str:
 
 def parse_curve(text: str, path: Path) -> list[CurvePoint]:
     """The points of `text`, the content of `path`. UserError names the file, the line and the value."""
-    return parse_csv(text, path, _COLUMNS, lambda row: CurvePoint(int(row["steps"]), parse_record(row)))
+    return parse_csv(text, path, _COLUMNS, lambda line: CurvePoint(int(line["steps"]), parse_record(line)))
 
 
-def by_steps(points: Iterable[CurvePoint]) -> dict[Curve, list[Record]]:
-    """The records of each (method, shots, steps)."""
-    parts: dict[Curve, list[Record]] = {}
+def by_steps(points: Iterable[CurvePoint]) -> dict[tuple[Row, int], list[Record]]:
+    """The records of each row after each number of steps."""
+    parts: dict[tuple[Row, int], list[Record]] = {}
     for steps, record in points:
-        parts.setdefault((record.method, record.shots, steps), []).append(record)
+        parts.setdefault((record.row, steps), []).append(record)
     return parts

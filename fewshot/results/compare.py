@@ -4,27 +4,34 @@ A pair shares draws in the bootstrap, so what makes a class or a video hard for 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from episodes.errors import UserError
 from episodes.types import ClipRef
 from fewshot.results.comparable import benchmark_differences, benchmark_text
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
+from fewshot.results.row import Row
 from fewshot.results.statistics import RESAMPLES, Difference, paired_difference
-from fewshot.results.tables import interval, points, signed, text_table
+from fewshot.results.tables import INTERVAL_HEAD, change_cells, points, signed, text_table
+
+Pair = tuple[Row, Row]  # of A and of B: other methods, or groups, with equal shots and scoring
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row: A minus B on shared items. `other_supports` of `tasks` shared (class, seed) have other support clips in
-    A than in B, among the first K."""
+    """A row of A minus one of B on shared items. `other_supports` of `tasks` shared (class, seed) have other support
+    clips in A than in B, among the first K."""
 
-    shots: int
-    scoring: str
+    pair: Pair
     difference: Difference
     other_supports: int
     tasks: int
+
+    def cells(self) -> tuple[str, ...]:
+        (row, other), found = self.pair, self.difference
+        about = (row.method, other.method, str(row.shots), row.scoring, str(found.items))
+        return (*about, signed(found.J), signed(found.F), *change_cells(found))
 
 
 def comparison_table(
@@ -46,45 +53,28 @@ def comparison_table(
     runs = first, second
     _refuse_other_benchmark(*runs)
     methods = _method(runs[0], method_a, "--method-a"), _method(runs[1], method_b, "--method-b")
-    rows = compare(runs, methods, _wanted(runs, methods, shots, scoring), resamples=resamples)
-    head = ("method A", "method B", "shots", "scoring", "items", "J", "F", "J&F", "95 % interval")
-    body = [
-        (
-            *(*methods, str(row.shots), row.scoring, str(row.difference.items)),
-            *(signed(value) for value in (row.difference.J, row.difference.F, row.difference.JF)),
-            interval(row.difference.JF_low, row.difference.JF_high, "+.1f"),
-        )
-        for row in rows
-    ]
+    found = [compare(runs, pair, resamples=resamples) for pair in _pairs(runs, methods, shots, scoring)]
+    head = ("method A", "method B", "shots", "scoring", "items", "J", "F", "J&F", INTERVAL_HEAD)
     title = f"A: {first.folder}, B: {second.folder}. A - B in points, paired on the items that both answered"
     notes = [f"Interval: of J&F, from {resamples} bootstrap resamples of classes and videos, the same for A and B."]
-    return "\n".join((title, text_table(head, body), "", *notes, *_notes(runs, rows)))
+    return "\n".join((title, text_table(head, [one.cells() for one in found]), "", *notes, *_notes(runs, found)))
 
 
-def compare(
-    runs: tuple[EvaluatedRun, EvaluatedRun],
-    methods: tuple[str, str],
-    wanted: Iterable[tuple[int, str]],
-    *,
-    resamples: int = RESAMPLES,
-) -> list[Comparison]:
-    """A row for each (shots, scoring). Raises UserError if the runs share no item there."""
+def compare(runs: tuple[EvaluatedRun, EvaluatedRun], pair: Pair, *, resamples: int = RESAMPLES) -> Comparison:
+    """Raises UserError if the two rows share no item."""
+    sides = [run.rows[row] for run, row in zip(runs, pair, strict=True)]
+    difference = paired_difference(*sides, resamples=resamples) if pair[0].group == pair[1].group else None
+    if difference is None:
+        about = " and ".join(_drawn(run, side) for run, side in zip(runs, sides, strict=True))
+        raise UserError(
+            f"{about} share no item (group, seed, class, video, object, sentence) at {pair[0].shots} shot(s). "
+            "Compare runs of one group, or evaluate one on the tasks of the other (evaluate.tasks)"
+        )
+    shared = {record.item for record in sides[0]} & {record.item for record in sides[1]}
+    tasks = {(item.category, item.seed) for item in shared}
     of_a, of_b = map(_supports, runs)
-    rows = []
-    for shots, scoring in wanted:
-        sides = [_records(run, method, shots, scoring) for run, method in zip(runs, methods, strict=True)]
-        difference = paired_difference(*sides, resamples=resamples)
-        if difference is None:
-            about = " and ".join(_drawn(run, side) for run, side in zip(runs, sides, strict=True))
-            raise UserError(
-                f"{about} share no item (group, seed, class, video, object, sentence) at {shots} shot(s). "
-                "Compare runs of one group, or evaluate one on the tasks of the other (evaluate.tasks)"
-            )
-        shared = {record.item for record in sides[0]} & {record.item for record in sides[1]}
-        tasks = {(item.category, item.seed) for item in shared}
-        other = sum(of_a[task][:shots] != of_b[task][:shots] for task in tasks)
-        rows.append(Comparison(shots, scoring, difference, other, len(tasks)))
-    return rows
+    other = sum(of_a[task][: pair[0].shots] != of_b[task][: pair[0].shots] for task in tasks)
+    return Comparison(pair, difference, other, len(tasks))
 
 
 def _refuse_other_benchmark(first: EvaluatedRun, second: EvaluatedRun) -> None:
@@ -96,32 +86,37 @@ def _refuse_other_benchmark(first: EvaluatedRun, second: EvaluatedRun) -> None:
 
 
 def _method(run: EvaluatedRun, named: str | None, option: str) -> str:
-    method = str(run.config["evaluate"]["label"]) if named is None else named
-    if not run.rows_of(method):
-        held = list(dict.fromkeys(row.method for row in run.summary.rows if row.control is None))
+    method = run.fed_forward if named is None else named
+    held = list(dict.fromkeys(row.method for row in run.rows if row.control is None))
+    if method not in held:
         raise UserError(f"{run.folder} has no row of method {method!r}; name one of {', '.join(held)} with {option}")
     return method
 
 
-def _wanted(
+def _pairs(
     runs: tuple[EvaluatedRun, EvaluatedRun], methods: tuple[str, str], shots: int | None, scoring: str | None
-) -> list[tuple[int, str]]:
-    """(shots, scoring) that both runs hold and the options leave."""
-    held = [run.rows_of(method) for run, method in zip(runs, methods, strict=True)]
-    found = [row for row in held[0] if row in held[1] and shots in (None, row[0]) and scoring in (None, row[1])]
-    if not found:
-        asked = f"{'any' if shots is None else shots} shot(s) in {'any' if scoring is None else scoring} scoring"
+) -> list[Pair]:
+    """The rows that both runs hold and the options leave."""
+    held = [
+        [row for row in run.rows if (row.method, row.control) == (method, None)]
+        for run, method in zip(runs, methods, strict=True)
+    ]
+    pairs = [
+        (row, other)
+        for row in held[0]
+        for other in held[1]
+        if replace(row, method=other.method, group=other.group) == other
+        and shots in (None, row.shots)
+        and scoring in (None, row.scoring)
+    ]
+    if not pairs:
+        wanted = f"{'any' if shots is None else shots} shot(s) in {'any' if scoring is None else scoring} scoring"
         listed = [
-            f"{run.folder} holds {', '.join(f'{k}-shot {name}' for k, name in rows)}"
+            f"{run.folder} holds {', '.join(f'{row.shots}-shot {row.scoring}' for row in rows)}"
             for run, rows in zip(runs, held, strict=True)
         ]
-        raise UserError(f"no row of {asked} is in both runs: {'; '.join(listed)}. Ask for one that both hold")
-    return found
-
-
-def _records(run: EvaluatedRun, method: str, shots: int, scoring: str) -> list[Record]:
-    wanted = (method, shots, None, scoring)
-    return [record for record in run.records if (record.method, record.shots, record.control, record.scoring) == wanted]
+        raise UserError(f"no row of {wanted} is in both runs: {'; '.join(listed)}. Ask for one that both hold")
+    return pairs
 
 
 def _supports(run: EvaluatedRun) -> dict[tuple[str, int], tuple[ClipRef, ...]]:
@@ -130,26 +125,26 @@ def _supports(run: EvaluatedRun) -> dict[tuple[str, int], tuple[ClipRef, ...]]:
 
 
 def _drawn(run: EvaluatedRun, records: Iterable[Record]) -> str:
-    groups, seeds = (sorted({getattr(record, name) for record in records}) for name in ("group", "seed"))
-    listed = [", ".join(map(str, values)) for values in (groups, seeds)]
-    return f"{run.folder} (group {listed[0]}, seeds {listed[1]})"
+    seeds = sorted({record.item.seed for record in records})
+    return f"{run.folder} (group {run.group}, seeds {', '.join(map(str, seeds))})"
 
 
-def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], rows: list[Comparison]) -> list[str]:
+def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> list[str]:
     notes = []
     sides = [run.config["data"]["short_side"] for run in runs]
-    if sides[0] != sides[1] and any(row.scoring == "paper" for row in rows):
+    if sides[0] != sides[1] and any(one.pair[0].scoring == "paper" for one in found):
         notes.append(f"Pictures differ: `paper` scores short side {sides[0]} in A and {sides[1]} in B.")
     shares = [
-        ", ".join(dict.fromkeys(points(row.absent) for row in run.summary.rows if not row.control)) for run in runs
+        ", ".join(dict.fromkeys(points(scores.absent) for row, scores in run.summary.rows.items() if not row.control))
+        for run in runs
     ]
     notes.append(f"Frames without the object, in percent: {shares[0]} in A and {shares[1]} in B.")
     lists = [run.manifest for run in runs]
     if lists[0] == lists[1]:
         return [*notes, f"Support list (manifest) of both: {lists[0]}"]
     differ = f"The support lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"
-    other = max(row.other_supports for row in rows)
+    other = max(one.other_supports for one in found)
     if not other:
         return [*notes, f"{differ}, but not in the support clips of these rows: paired on queries and supports."]
-    of = max(row.tasks for row in rows)
+    of = max(one.tasks for one in found)
     return [*notes, f"{differ}, in the clips of {other} of {of} tasks: paired on queries, not on supports."]

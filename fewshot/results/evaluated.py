@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from episodes.task_file import TaskFile
 from fewshot.config.document import dotted
 from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery
-from fewshot.results.records import Record
+from fewshot.results.records import Record, split
+from fewshot.results.row import Row
 from fewshot.results.summary import Summary
 from fewshot.results.training_curve import Series
 
@@ -61,6 +63,7 @@ class EvaluatedRun:
         """What the tables call the model as it was trained, without adaptation."""
         return str(self.config["evaluate"]["label"])
 
-    def rows_of(self, method: str) -> list[tuple[int, str]]:
-        """(shots, scoring) of each row of the method without control, in the order of the table."""
-        return [(r.shots, r.scoring) for r in self.summary.rows if (r.method, r.control) == (method, None)]
+    @cached_property
+    def rows(self) -> dict[Row, list[Record]]:
+        """The records of each row, rows in the order of tables."""
+        return split(self.records)

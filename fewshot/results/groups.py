@@ -4,16 +4,16 @@ There is one evaluated run for each group.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from episodes.catalog import GROUPS
-from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.comparable import experiment_differences, listed
 from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.row import HEAD
 from fewshot.results.statistics import RESAMPLES, estimate_over_groups
-from fewshot.results.summary import SummaryRow, split
-from fewshot.results.tables import VISIBLE_HEAD, VISIBLE_NOTE, Cells, interval, points
+from fewshot.results.tables import SCORE_HEAD, VISIBLE_HEAD, VISIBLE_NOTE, Cells, points, score_cells
 
 
 def groups_table(
@@ -24,21 +24,21 @@ def groups_table(
     Raises UserError if two runs are of one group, fewer than two are given, or they are of different experiments.
     """
     runs = by_group(evaluated)
-    parts = split([record for run in runs.values() for record in run.records])
-    held = [{_key(row): row for row in run.summary.rows} for run in runs.values()]
-    keys = [key for key in held[0] if all(key in rows for rows in held)]
-    columns = (*VISIBLE_HEAD, *(f"group {group}" for group in runs))
-    head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *columns)
+    first = next(iter(runs))
+    # The rows of each run under the name that they have in the first.
+    held = [{replace(row, group=first): scores for row, scores in run.summary.rows.items()} for run in runs.values()]
+    shared = [row for row in held[0] if all(row in rows for rows in held)]
+    head = (*HEAD, "control", *SCORE_HEAD, *VISIBLE_HEAD, *(f"group {group}" for group in runs))
     blocks = []
-    for scoring in dict.fromkeys(key[3] for key in keys):
+    for scoring in dict.fromkeys(row.scoring for row in shared):
         body = []
-        for key in (key for key in keys if key[3] == scoring):
-            mean = estimate_over_groups([r for group in runs for r in parts[(*key, group)]], resamples=resamples)
-            numbers = (points(mean.J), points(mean.F), points(mean.JF), interval(mean.JF_low, mean.JF_high))
-            of_row = [rows[key] for rows in held]
-            means = (fmean(getattr(row, name) for row in of_row) for name in ("J_visible", "F_visible", "absent"))
-            further = (*map(points, means), *(points(row.JF) for row in of_row))
-            body.append((key[0], str(key[1]), key[2] or "-", *numbers, *further))
+        for row in (row for row in shared if row.scoring == scoring):
+            records = [record for group, run in runs.items() for record in run.rows[replace(row, group=group)]]
+            mean = estimate_over_groups(records, resamples=resamples)
+            scores = [rows[row] for rows in held]
+            visible = (fmean(getattr(one, name) for one in scores) for name in ("J_visible", "F_visible", "absent"))
+            further = (*map(points, visible), *(points(one.JF) for one in scores))
+            body.append((*row.cells, row.control or "-", *score_cells(mean), *further))
         blocks.append(f"{_title(runs)}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
     notes = [
         f"Interval: of the mean J&F, from {resamples} bootstrap resamples: groups are fixed; classes, then videos in "
@@ -46,7 +46,10 @@ def groups_table(
         VISIBLE_NOTE,
     ]
     lost = dict.fromkeys(
-        f"{key[0]} {key[1]}-shot {key[2] or ''}".strip() for rows in held for key in rows if key not in keys
+        f"{row.method} {row.shots}-shot {row.control or ''}".strip()
+        for rows in held
+        for row in rows
+        if row not in shared
     )
     if lost:
         notes.append(f"Left out, since not every run holds it: {', '.join(lost)}.")
@@ -75,10 +78,6 @@ def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
                 "differ: train or evaluate one of them again"
             )
     return dict(sorted(runs.items()))
-
-
-def _key(row: SummaryRow) -> tuple[str, int, Control | None, str]:
-    return row.method, row.shots, row.control, row.scoring
 
 
 def _title(runs: dict[int, EvaluatedRun]) -> str:

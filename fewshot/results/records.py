@@ -7,26 +7,25 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from episodes.controls import Control
 from episodes.errors import UserError
-from fewshot.results.metrics import TOLERANCES, Scores
+from fewshot.results.metrics import Scores
+from fewshot.results.row import NAMES, Row, in_order
 
 Parsed = TypeVar("Parsed")
 
-CONTROLS = (None, *Control)  # in the order of every table: first the rows whose inputs are the right ones
 
+@dataclass(frozen=True, order=True)
+class Item:
+    """What was asked, whoever answered: methods are compared on equal items of one group."""
 
-class Item(NamedTuple):
-    """What was asked, whoever answered: methods are compared on equal items."""
-
-    group: int
     seed: int
     category: str
     video: str
@@ -40,16 +39,8 @@ class Record:
     F_visible_sum those `visible` frames in which the object has a pixel; seconds is wall time, the clip's share of
     adaptation included."""
 
-    method: str
-    shots: int
-    control: Control | None
-    scoring: str
-    group: int
-    seed: int
-    category: str
-    video: str
-    object_id: str
-    expression: str
+    row: Row
+    item: Item
     frames: int
     J_sum: float
     F_sum: float
@@ -59,21 +50,12 @@ class Record:
     seconds: float
 
     def __post_init__(self) -> None:
-        if self.control is not None and not isinstance(self.control, Control):
-            raise ValueError(f"Record.control must be one of {list(map(str, Control))} or None, found {self.control!r}")
-        if self.scoring not in TOLERANCES:
-            raise ValueError(f"Record.scoring must be one of {tuple(TOLERANCES)}, found {self.scoring!r}")
-        if self.frames < 1 or self.shots < 0:
-            raise ValueError(f"Record needs frames >= 1 and shots >= 0, found {self.frames} and {self.shots}")
+        if self.frames < 1:
+            raise ValueError(f"Record needs frames >= 1, found {self.frames}")
         if not 1 <= self.visible <= self.frames:
             raise ValueError(f"Record.visible must lie in [1, {self.frames}] (its frames), found {self.visible}")
-        sums = {
-            "J_sum": self.frames,
-            "F_sum": self.frames,
-            "J_visible_sum": self.visible,
-            "F_visible_sum": self.visible,
-        }
-        for name, most in sums.items():
+        for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum"):
+            most = self.visible if "visible" in name else self.frames
             if not -1e-9 <= (value := getattr(self, name)) <= most + 1e-9:  # also catches NaN
                 raise ValueError(f"Record.{name} must lie in [0, {most}] (its frames), found {value} in {self.item}")
         if not (math.isfinite(self.seconds) and self.seconds >= 0.0):
@@ -82,15 +64,12 @@ class Record:
     @classmethod
     def of_clip(
         cls,
+        row: Row,
         item: Item,
         region: Scores,
         boundary: Scores,
         visible: NDArray[np.bool_] | None = None,
         *,
-        method: str,
-        shots: int,
-        control: Control | None,
-        scoring: str,
         seconds: float,
     ) -> Self:
         """The record of one clip from its (T,) region similarities and boundary measures.
@@ -102,17 +81,13 @@ class Record:
             shapes = f"{region.shape}, {boundary.shape} and {visible.shape}"
             raise ValueError(f"J, F and visible must share one shape (T,), found {shapes}")
         return cls(
-            *(method, shots, control, scoring, *item, len(region), float(region.sum()), float(boundary.sum())),
+            *(row, item, len(region), float(region.sum()), float(boundary.sum())),
             *(int(visible.sum()), float(region[visible].sum()), float(boundary[visible].sum()), seconds),
         )
 
     def where_visible(self) -> Self:
         """The same of those frames alone in which the object has a pixel."""
         return replace(self, frames=self.visible, J_sum=self.J_visible_sum, F_sum=self.F_visible_sum)
-
-    @property
-    def item(self) -> Item:
-        return Item(self.group, self.seed, self.category, self.video, self.object_id, self.expression)
 
     @property
     def J(self) -> float:  # noqa: N802, the measure's name
@@ -123,25 +98,31 @@ class Record:
         return self.F_sum / self.frames
 
 
+def split(records: Iterable[Record]) -> dict[Row, list[Record]]:
+    """The records of each row, rows in the order of tables."""
+    parts: dict[Row, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.row, []).append(record)
+    return {row: parts[row] for row in in_order(parts)}
+
+
 COLUMNS = (
-    *("method", "shots", "control", "scoring", "group", "seed", "class", "video", "object", "expression"),
+    *(*NAMES, "seed", "class", "video", "object", "expression"),
     *("frames", "J", "F", "J_sum", "F_sum", "visible", "J_visible_sum", "F_visible_sum", "seconds"),
 )
 
 
-def record_cells(r: Record) -> tuple[str | int, ...]:
-    """The cells of COLUMNS; every bit of the sums and seconds is kept."""
+def record_cells(record: Record) -> tuple[str | float | None, ...]:
+    """The cells of COLUMNS. The means J and F are for people; of the sums and seconds, CSV keeps every bit."""
     return (
-        *(r.method, r.shots, r.control or "", r.scoring, r.group, r.seed),
-        *(r.category, r.video, r.object_id, r.expression),
-        # repr keeps every bit; the means J and F are for people.
-        *(r.frames, f"{r.J:.6f}", f"{r.F:.6f}", repr(r.J_sum), repr(r.F_sum)),
-        *(r.visible, repr(r.J_visible_sum), repr(r.F_visible_sum), repr(r.seconds)),
+        *(*astuple(record.row), *astuple(record.item)),
+        *(record.frames, f"{record.J:.6f}", f"{record.F:.6f}", record.J_sum, record.F_sum),
+        *(record.visible, record.J_visible_sum, record.F_visible_sum, record.seconds),
     )
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | int]]) -> str:
-    """A line of CSV for each row, below a head."""
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
+    """A line of CSV for each row, below a head; None is an empty cell."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(columns)
@@ -176,10 +157,13 @@ def parse_records(text: str, path: Path) -> list[Record]:
     return parse_csv(text, path, COLUMNS, parse_record)
 
 
-def parse_record(row: Mapping[str, str]) -> Record:
+def parse_record(line: Mapping[str, str]) -> Record:
     """The record of a line by its columns. ValueError or TypeError where a cell is absent or refused."""
-    whole = {name: int(row[name]) for name in ("shots", "group", "seed", "frames", "visible")}
-    sums = {name: float(row[name]) for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum", "seconds")}
-    words = {name: row[name] for name in ("method", "scoring", "video", "expression")}
-    control = Control(row["control"]) if row["control"] else None
-    return Record(control=control, category=row["class"], object_id=row["object"], **words, **whole, **sums)  # type: ignore[arg-type]
+    control = Control(line["control"]) if line["control"] else None
+    row = Row(line["method"], int(line["shots"]), control, line["scoring"], int(line["group"]))
+    item = Item(int(line["seed"]), *(line[name] for name in ("class", "video", "object", "expression")))
+    frames, visible = int(line["frames"]), int(line["visible"])
+    j, f, j_visible, f_visible, seconds = (
+        float(line[name]) for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum", "seconds")
+    )
+    return Record(row, item, frames, j, f, visible, j_visible, f_visible, seconds)

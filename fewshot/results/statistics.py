@@ -115,7 +115,7 @@ def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLE
     """
     parts: dict[int, list[Record]] = {}
     for record in records:
-        parts.setdefault(record.group, []).append(record)
+        parts.setdefault(record.row.group, []).append(record)
     tables = {group: _cluster_table(parts[group]) for group in sorted(parts)}
     if not tables:
         raise ValueError("no records to average: give those of one run for each group")
@@ -140,7 +140,7 @@ def means_by(records: Sequence[Record], key: Callable[[Record], Part]) -> dict[P
 def _cluster_table(records: Sequence[Record]) -> _ClusterTable:
     if not records:
         raise ValueError("no records to average: filter by a method, shots, control and scoring that were evaluated")
-    scorings = {record.scoring for record in records}
+    scorings = {record.row.scoring for record in records}
     if len(scorings) != 1:
         raise ValueError(f"records of one scoring are needed, found {sorted(scorings)}: filter by scoring first")
     seen = set()
@@ -149,14 +149,14 @@ def _cluster_table(records: Sequence[Record]) -> _ClusterTable:
         if record.item in seen:
             raise ValueError(f"{record.item} occurs twice: select one method, shots and control")
         seen.add(record.item)
-        videos.setdefault(record.category, set()).add(record.video)
+        videos.setdefault(record.item.category, set()).add(record.item.video)
     by_class = scorings == {"davis"}
     classes = {name: row for row, name in enumerate(sorted(videos))}
     places = {name: {video: column for column, video in enumerate(sorted(held))} for name, held in videos.items()}
     counts = np.array([len(videos[name]) for name in classes], dtype=np.int64)
     scores, weights = np.zeros((len(classes), counts.max(), 2)), np.zeros((len(classes), counts.max()))
     for record in records:
-        cell = classes[record.category], places[record.category][record.video]
+        cell = classes[record.item.category], places[record.item.category][record.item.video]
         scores[cell] += (record.J, record.F) if by_class else (record.J_sum, record.F_sum)
         weights[cell] += 1 if by_class else record.frames
     return _ClusterTable(scores, weights, counts, by_class)

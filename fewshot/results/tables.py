@@ -5,9 +5,13 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from fewshot.results.summary import Summary, SummaryRow
+from fewshot.results.row import HEAD
+from fewshot.results.statistics import Difference, Estimate
+from fewshot.results.summary import RowScores, Summary
 
 Cells = Sequence[Sequence[str]]
+INTERVAL_HEAD = "95 % interval"
+SCORE_HEAD = ("J", "F", "J&F", INTERVAL_HEAD)
 VISIBLE_HEAD = ("J vis.", "F vis.", "absent")
 VISIBLE_NOTE = "J vis., F vis.: only over frames that show the object; absent: percentage of the frames without it."
 
@@ -15,21 +19,20 @@ VISIBLE_NOTE = "J vis., F vis.: only over frames that show the object; absent: p
 def results_table(summary: Summary) -> str:
     """All rows of a summary as plain text, one block for each scoring."""
     blocks = []
-    for group, scoring in dict.fromkeys((row.group, row.scoring) for row in summary.rows):
-        rows = [row for row in summary.rows if (row.group, row.scoring) == (group, scoring)]
-        head = ("method", "shots", "control", "J", "F", "J&F", "95 % interval", *VISIBLE_HEAD, "seconds")
+    for group, scoring in dict.fromkeys(row.table for row in summary.rows):
+        rows = {row: scores for row, scores in summary.rows.items() if row.table == (group, scoring)}
+        head = (*HEAD, "control", *SCORE_HEAD, *VISIBLE_HEAD, "seconds")
         body = [
             (
-                *(row.method, str(row.shots), row.control or "-"),
-                *(points(row.J), points(row.F), points(row.JF), interval(row.JF_low, row.JF_high)),
-                *(*visible_cells(row), f"{row.seconds:.1f}"),
+                *(*row.cells, row.control or "-"),
+                *(*score_cells(scores), *visible_cells(scores), f"{scores.seconds:.1f}"),
             )
-            for row in rows
+            for row, scores in rows.items()
         ]
-        asked = transfer_note(summary) or "novel classes"
-        seeds = max(row.seeds for row in rows)
+        tasks = transfer_note(summary) or "novel classes"
+        seeds = max(scores.seeds for scores in rows.values())
         drawn = f"{seeds} support seed{'' if seeds == 1 else 's'}"
-        title = f"Group {group}, {asked}, {drawn}, {scoring} scoring (points, 0-100)"
+        title = f"Group {group}, {tasks}, {drawn}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
@@ -37,9 +40,25 @@ def results_table(summary: Summary) -> str:
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
 
 
-def visible_cells(row: SummaryRow) -> tuple[str, str, str]:
+def score_cells(scores: Estimate | None) -> tuple[str, ...]:
+    """The cells below SCORE_HEAD; dashes where there is none."""
+    if scores is None:
+        return ("-",) * len(SCORE_HEAD)
+    return points(scores.J), points(scores.F), points(scores.JF), interval(scores.JF_low, scores.JF_high)
+
+
+def visible_cells(scores: RowScores | None) -> tuple[str, ...]:
     """The cells below VISIBLE_HEAD: J and F over the frames with the object, and the percentage of those without."""
-    return points(row.J_visible), points(row.F_visible), points(row.absent)
+    if scores is None:
+        return ("-",) * len(VISIBLE_HEAD)
+    return points(scores.J_visible), points(scores.F_visible), points(scores.absent)
+
+
+def change_cells(change: Difference | None) -> tuple[str, str]:
+    """A difference of J&F with its sign, and its interval; dashes where there is none."""
+    if change is None:
+        return "-", "-"
+    return signed(change.JF), interval(change.JF_low, change.JF_high, "+.1f")
 
 
 def transfer_note(summary: Summary) -> str:

@@ -85,7 +85,7 @@ class EvaluationFiles:
         text = {name: self._text(name, summary) for name in (_RECORDS, _TASKS, _CURVE, _INDEX)}
         config: Any = summary.facts.get("config")
         try:
-            _ = int(config["data"]["group"]), int(config["seed"]), config["evaluate"]["label"]
+            group, *_ = int(config["data"]["group"]), int(config["seed"]), config["evaluate"]["label"]
         except (KeyError, TypeError, ValueError) as error:
             raise self._error(self.folder / _SUMMARY, "does not say which config was evaluated") from error
         records = parse_records(text[_RECORDS], self.folder / _RECORDS)
@@ -99,7 +99,7 @@ class EvaluationFiles:
             records=tuple(records),
             tasks=parse_task_file(text[_TASKS], self.tasks),
             curve=tuple(parse_curve(text[_CURVE], self.folder / _CURVE)) if text[_CURVE] else (),
-            drawn=tuple(parse_index(text[_INDEX], self.folder / _INDEX)) if text[_INDEX] else (),
+            drawn=tuple(parse_index(text[_INDEX], self.folder / _INDEX, group)) if text[_INDEX] else (),
             start=start,
             series=series,
             training_curve=self.training_curve if self.training_curve.is_file() else None,

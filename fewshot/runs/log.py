@@ -70,9 +70,9 @@ def log_evaluation(board: Path, step: int, values: Mapping[str, Any], summary: S
     folder = board / _EVALUATION
     shutil.rmtree(folder, ignore_errors=True)
     scores: dict[str, float] = {}
-    for row in summary.rows:
+    for row, found in summary.rows.items():
         name = "/".join(("evaluation", row.scoring, row.method, f"{row.shots}-shot", *filter(None, (row.control,))))
-        scores |= {f"{name}/J": row.J, f"{name}/F": row.F, f"{name}/JF": row.JF}
+        scores |= {f"{name}/J": found.J, f"{name}/F": found.F, f"{name}/JF": found.JF}
     with SummaryWriter(str(folder)) as events:
         _add_hyperparameters(events, values, scores, step)
 

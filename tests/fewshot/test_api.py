@@ -57,7 +57,7 @@ def test_every_public_name_is_there_and_documented() -> None:
 def test_a_trained_run_is_evaluated_by_one_call(run: fewshot.Run, tmp_path: Path) -> None:
     small = ["evaluate.shots=[1]", "evaluate.max_queries_per_class=1", "evaluate.controls=[]"]
     evaluated = fewshot.evaluate(run.folder, small, out=tmp_path / "elsewhere")
-    assert {record.method for record in evaluated.records} >= {"cma", "prototype"}
+    assert {record.row.method for record in evaluated.records} >= {"cma", "prototype"}
     assert evaluated.folder == tmp_path / "elsewhere"
 
 

@@ -19,7 +19,7 @@ from tests.paths import ROOT
 
 COMMANDS = (
     *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
-    *(("convert",), ("export",), ("bench",)),
+    *(("convert",), ("export",)),
     *(("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
 )
 TINY = ("size=48", "frames=2", "videos_per_class=2")
@@ -107,7 +107,7 @@ def test_a_wrong_command_line_ends_with_exit_code_2(words, capsys, experiment):
 
 
 @pytest.mark.parametrize(
-    "words", [("bench", "--frames", "0"), ("episodes", "small.yaml", "--show", "-2")], ids=" ".join
+    "words", [("episodes", "small.yaml", "--count", "0"), ("episodes", "small.yaml", "--show", "-2")], ids=" ".join
 )
 def test_numbers_of_things_are_at_least_1(experiment, capsys, words):
     with pytest.raises(SystemExit, match="2"):
@@ -121,13 +121,13 @@ def test_a_list_with_a_wrong_item_has_one_fault(experiment, capsys):
 
 
 def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "fewshot.results.bench", None)
+    monkeypatch.setitem(sys.modules, "fewshot.config.experiment", None)
     with pytest.raises(ModuleNotFoundError):
-        call("bench")
-    monkeypatch.delitem(sys.modules, "fewshot.results.bench")
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    assert call("bench") == 2
-    assert "The package cv2 is missing. Install the project" in capsys.readouterr().err
+        call("config", experiment)
+    monkeypatch.delitem(sys.modules, "fewshot.config.experiment")
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    assert call("config", experiment) == 2
+    assert "The package pydantic is missing. Install the project" in capsys.readouterr().err
 
 
 def test_what_only_a_training_reads_is_refused_in_an_evaluation(experiment, capsys):

@@ -6,14 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.adaptation_curve import by_steps
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.records import CONTROLS, Record
+from fewshot.results.records import Record
+from fewshot.results.row import HEAD, Row, in_order
 from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate_over_trainings, means_by
-from fewshot.results.summary import split, visible_scores
+from fewshot.results.summary import visible_scores
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,12 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one method of one experiment answered in one group and scoring: the records of each training."""
+class Result:
+    """A row of one experiment: the records of each training."""
 
     experiment: Experiment
-    method: str
-    shots: int
-    control: Control | None
-    trainings: tuple[tuple[Record, ...], ...]
+    row: Row
+    trainings: tuple[Sequence[Record], ...]
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -96,21 +94,21 @@ def refuse_different_benchmarks(runs: Sequence[EvaluatedRun]) -> None:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The rows of one group and scoring; only they can be compared. `rows` come by experiment, no control first, then
-    by method as it first occurs, then by shots."""
+    """The rows of one group and scoring; only they can be compared. They come by experiment, then in the order of
+    tables."""
 
     group: int
     scoring: str
-    rows: tuple[Row, ...]
+    results: tuple[Result, ...]
 
     @property
-    def plain(self) -> list[Row]:
+    def plain(self) -> list[Result]:
         """The rows without a control."""
-        return [row for row in self.rows if row.control is None]
+        return [result for result in self.results if result.row.control is None]
 
     @property
     def experiments(self) -> list[Experiment]:
-        return list({row.experiment.name: row.experiment for row in self.rows}.values())
+        return list({result.experiment.name: result.experiment for result in self.results}.values())
 
     @property
     def runs(self) -> list[EvaluatedRun]:
@@ -124,44 +122,43 @@ class Stratum:
     @property
     def head(self) -> tuple[str, ...]:
         """What tables call the columns of `cells`."""
-        return ("experiment", "method", "shots") if self.several else ("method", "shots")
+        return ("experiment", *HEAD) if self.several else HEAD
 
-    def cells(self, row: Row) -> tuple[str, ...]:
+    def cells(self, result: Result) -> tuple[str, ...]:
         """The columns that say which row it is."""
-        return (*((row.experiment.name,) if self.several else ()), row.method, str(row.shots))
+        return (*((result.experiment.name,) if self.several else ()), *result.row.cells)
 
-    def owner(self, row: Row) -> str:
+    def owner(self, result: Result) -> str:
         """Experiment and method, the name of a line or bar."""
-        return ", ".join(self.cells(row)[:-1])
+        return ", ".join(self.cells(result)[:-1])
 
-    def label(self, row: Row) -> str:
+    def label(self, result: Result) -> str:
         """The whole row in a few characters, for the head of a column."""
-        return f"{self.owner(row)}, {row.shots}-shot"
+        return f"{result.experiment.name}, {result.row.label}" if self.several else result.row.label
 
 
 def strata(experiments: Sequence[Experiment]) -> list[Stratum]:
     """All that occur: groups ascending, `paper` first. A row that a training of its experiment lacks is left out."""
-    found = {(r.group, r.scoring) for experiment in experiments for run in experiment.runs for r in run.records}
-    ordered = sorted(found, key=lambda part: (part[0], part[1] != "paper", part[1]))
-    return [
-        Stratum(group, scoring, tuple(row for experiment in experiments for row in _rows(experiment, group, scoring)))
-        for group, scoring in ordered
-    ]
+    results = [result for experiment in experiments for result in _results(experiment)]
+    tables = dict.fromkeys(row.table for row in in_order(result.row for result in results))
+    return [Stratum(*table, tuple(result for result in results if result.row.table == table)) for table in tables]
 
 
-def _rows(experiment: Experiment, group: int, scoring: str) -> Iterator[Row]:
-    parts = [split(run.records) for run in experiment.runs]
-    shared = [key for key in parts[0] if key[3:] == (scoring, group) and all(key in part for part in parts)]
-    methods = list(dict.fromkeys(key[0] for key in shared))
-    for key in sorted(shared, key=lambda k: (CONTROLS.index(k[2]), methods.index(k[0]), k[1])):
-        yield Row(experiment, *key[:3], tuple(tuple(part[key]) for part in parts))
+def _results(experiment: Experiment) -> Iterator[Result]:
+    first, *others = experiment.runs
+    for row in first.rows:
+        if all(row in run.rows for run in others):
+            yield Result(experiment, row, tuple(run.rows[row] for run in experiment.runs))
 
 
-def adaptation_rows(experiment: Experiment, group: int) -> list[tuple[int, Row]]:
+def adaptation_results(experiment: Experiment, group: int) -> list[tuple[int, Result]]:
     """(gradient steps, what was answered after them), by method, shots and steps, frames pooled as in `paper` scoring.
 
     Empty where no run of the experiment has a curve; trainings without one are left out.
     """
     parts = [by_steps(run.curve) for run in experiment.runs if run.curve and run.group == group]
-    shared = sorted(key for key in (parts[0] if parts else ()) if all(key in part for part in parts))
-    return [(key[2], Row(experiment, *key[:2], None, tuple(tuple(part[key]) for part in parts))) for key in shared]
+    shared = [key for key in (parts[0] if parts else ()) if all(key in part for part in parts)]
+    return [
+        (steps, Result(experiment, row, tuple(part[row, steps] for part in parts)))
+        for row, steps in sorted(shared, key=lambda key: (key[0].method, key[0].shots, key[1]))
+    ]

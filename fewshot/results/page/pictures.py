@@ -39,8 +39,8 @@ def _queries(run: EvaluatedRun) -> tuple[Block, ...]:
 
 
 def _query(query: DrawnQuery) -> Figure:
-    scores = f"J {points(query.J)}, F {points(query.F)}"
-    asked = f"class {query.category}, video {query.video}, sentence “{query.sentence}”"
-    caption = f"{_CHOICES[query.choice].capitalize()}: {query.category}, {query.method}, {query.shots}-shot, {scores}; "
-    caption += f"support seed {query.seed}, video {query.video}: “{query.sentence}”"
+    item, scores = query.item, f"J {points(query.J)}, F {points(query.F)}"
+    asked = f"class {item.category}, video {item.video}, sentence “{query.sentence}”"
+    caption = f"{_CHOICES[query.choice].capitalize()}: {item.category}, {query.row.label}, {scores}; "
+    caption += f"support seed {item.seed}, video {item.video}: “{query.sentence}”"
     return Figure(query.picture, f"Support, truth and prediction: {asked}; {scores}", caption)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fewshot.results.statistics import Estimate
-from fewshot.results.summary import SummaryRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +21,7 @@ _LABEL = 28  # characters of a class name beside its bars
 _MARKERS = ("o", "s", "D", "^", "v")
 
 
-def whiskers(scores: Sequence[Estimate | SummaryRow]) -> list[list[float]]:
+def whiskers(scores: Sequence[Estimate]) -> list[list[float]]:
     """How far the intervals reach below and above J&F: not at all where one lies wholly on the other side."""
     return [[max(0.0, one.JF - one.JF_low) for one in scores], [max(0.0, one.JF_high - one.JF) for one in scores]]
 

@@ -16,8 +16,8 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
     body = []
     for experiment in experiments:
         for run in experiment.runs:
-            scorings = ", ".join(dict.fromkeys(record.scoring for record in run.records))
-            groups = ", ".join(map(str, sorted({record.group for record in run.records})))
+            scorings = ", ".join(dict.fromkeys(row.scoring for row in run.rows))
+            groups = ", ".join(map(str, sorted({row.group for row in run.rows})))
             tasks = transfer_note(run.summary) or "novel classes"
             body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks))
     note = "Runs that differ in nothing but the seed of the training are one experiment, named after its first run."

@@ -4,15 +4,21 @@ from collections.abc import Mapping, Sequence
 
 from fewshot.results.metrics import TOLERANCES
 from fewshot.results.page.content import Block, Figure, Section, Table
-from fewshot.results.page.experiments import Row, Stratum, adaptation_rows
+from fewshot.results.page.experiments import Result, Stratum, adaptation_results
 from fewshot.results.page.plots import BarPlot, LinePlot
 from fewshot.results.page.spreads import average, spread_blocks
-from fewshot.results.statistics import Difference, Estimate, difference_over_trainings
-from fewshot.results.tables import VISIBLE_HEAD, VISIBLE_NOTE, interval, points, signed
+from fewshot.results.statistics import Estimate, difference_over_trainings
+from fewshot.results.tables import (
+    INTERVAL_HEAD,
+    SCORE_HEAD,
+    VISIBLE_HEAD,
+    VISIBLE_NOTE,
+    change_cells,
+    points,
+    score_cells,
+)
 
 Line = list[tuple[int, Estimate]]  # (shots or gradient steps, J and F)
-
-_INTERVAL = "95 % interval"
 
 
 def results_section(stratum: Stratum) -> Section:
@@ -32,11 +38,11 @@ def results_section(stratum: Stratum) -> Section:
 
 def _headline(stratum: Stratum) -> Table:
     body = []
-    for row in stratum.plain:
-        seeds = len({record.seed for record in row.trainings[0]})
-        counts = (f"{row.seconds:.2f}", str(seeds), str(len(row.trainings)))
-        body.append((*stratum.cells(row), *_scores(row), *map(points, row.visible), *counts))
-    head = (*stratum.head, "J", "F", "J&F", _INTERVAL, *VISIBLE_HEAD)
+    for result in stratum.plain:
+        seeds = len({record.item.seed for record in result.trainings[0]})
+        counts = (f"{result.seconds:.2f}", str(seeds), str(len(result.trainings)))
+        body.append((*stratum.cells(result), *score_cells(result.estimate), *map(points, result.visible), *counts))
+    head = (*stratum.head, *SCORE_HEAD, *VISIBLE_HEAD)
     head = (*head, "seconds a query", "support seeds", "training seeds")
     intervals = (str(run.summary.facts.get("interval", "method not recorded")) for run in stratum.runs)
     note = (
@@ -60,9 +66,9 @@ def _pooling(stratum: Stratum) -> str:
 
 def _over_shots(stratum: Stratum) -> tuple[Block, ...]:
     lines: dict[str, Line] = {}
-    for row in stratum.plain:
-        lines.setdefault(stratum.owner(row), []).append((row.shots, row.estimate))
-    if len({row.shots for row in stratum.plain}) < 2:
+    for result in stratum.plain:
+        lines.setdefault(stratum.owner(result), []).append((result.row.shots, result.estimate))
+    if len({result.row.shots for result in stratum.plain}) < 2:
         return ()
     caption = (
         "J&F over the number of shots K. Whiskers: 95 % interval. A larger support begins with the clips of the "
@@ -75,15 +81,15 @@ def _over_steps(stratum: Stratum) -> tuple[Block, ...]:
     lines: dict[str, Line] = {}
     body = []
     for experiment in stratum.experiments if stratum.scoring == "paper" else ():
-        for steps, row in adaptation_rows(experiment, stratum.group):
-            lines.setdefault(stratum.label(row), []).append((steps, row.estimate))
-            body.append((*stratum.cells(row), str(steps), *_scores(row)[2:]))
+        for steps, result in adaptation_results(experiment, stratum.group):
+            lines.setdefault(stratum.label(result), []).append((steps, result.estimate))
+            body.append((*stratum.cells(result), str(steps), *score_cells(result.estimate)[2:]))
     if not body:
         return ()
     caption = "J&F of the queries after gradient steps on the support. Whiskers: 95 % interval."
     plot = LinePlot(lines, "gradient steps", spread=True)
     figure = Figure(plot, f"J&F over gradient steps. {_ends(lines)}", caption)
-    return figure, Table("J&F after gradient steps", (*stratum.head, "steps", "J&F", _INTERVAL), tuple(body))
+    return figure, Table("J&F after gradient steps", (*stratum.head, "steps", "J&F", INTERVAL_HEAD), tuple(body))
 
 
 def _ends(lines: Mapping[str, Line]) -> str:
@@ -97,80 +103,77 @@ def _differences(stratum: Stratum) -> tuple[Block, ...]:
     if not stratum.plain:
         return ()
     first = stratum.experiments[0]
-    own = [row for row in stratum.plain if row.experiment is first]
+    own = [result for result in stratum.plain if result.experiment is first]
     tables = []
-    for method in dict.fromkeys((own[0].method, first.runs[0].fed_forward)):
-        against = {row.shots: row for row in own if row.method == method}
-        others = [(row, against.get(row.shots)) for row in stratum.plain if row is not against.get(row.shots)]
-        if against and others:
+    for method in dict.fromkeys((own[0].row.method, first.runs[0].fed_forward)):
+        against = {result.row.shots: result for result in own if result.row.method == method}
+        pairs = [(result, against.get(result.row.shots)) for result in stratum.plain]
+        if against and (others := [(result, other) for result, other in pairs if result is not other]):
             name = stratum.owner(next(iter(against.values())))
             tables.append(_difference_table(stratum, name, f"{name} at equal shots", others))
-    fewest: dict[str, Row] = {}
-    for row in stratum.plain:  # shots ascend within a method
-        fewest.setdefault(stratum.owner(row), row)
-    more = [(row, fewest[stratum.owner(row)]) for row in stratum.plain if row is not fewest[stratum.owner(row)]]
-    if more:
+    fewest: dict[str, Result] = {}
+    for result in stratum.plain:  # shots ascend within a method
+        fewest.setdefault(stratum.owner(result), result)
+    pairs = [(result, fewest[stratum.owner(result)]) for result in stratum.plain]
+    if more := [(result, other) for result, other in pairs if result is not other]:
         tables.append(_difference_table(stratum, "the fewest shots", "the same method with its fewest shots", more))
     return tuple(tables)
 
 
-def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tuple[Row, Row | None]]) -> Table:
+def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tuple[Result, Result | None]]) -> Table:
     note = (
         f"J&F minus that of {what}, on the items that both answered and with equal bootstrap draws. Where the interval "
         "leaves out 0, the draw of classes and videos does not explain the difference; the level of 95 % is that of a "
         "single comparison. A dash: no such row to compare with, or another support list."
     )
-    body = tuple((*stratum.cells(row), *_difference(row, other)) for row, other in pairs)
-    return Table(f"Differences from {name}", (*stratum.head, "J&F", _INTERVAL, "items"), body, note)
+    body = tuple((*stratum.cells(result), *_difference(result, other)) for result, other in pairs)
+    return Table(f"Differences from {name}", (*stratum.head, "J&F", INTERVAL_HEAD, "items"), body, note)
 
 
 def _controls(stratum: Stratum) -> tuple[Block, ...]:
-    whole = {stratum.label(row): row for row in stratum.plain}
-    changed = [(row, row.control) for row in stratum.rows if row.control is not None]
+    whole = {(result.experiment.name, result.row): result for result in stratum.plain}
+    changed = [(result, result.row.control) for result in stratum.results if result.row.control is not None]
     if not changed:
         return ("No control was evaluated: these runs do not show whether support and sentence are used.",)
     body = tuple(
-        (*stratum.cells(row), control, *_scores(row), *_difference(row, whole.get(stratum.label(row))))
-        for row, control in changed
+        (
+            *(*stratum.cells(result), control, *score_cells(result.estimate)),
+            *_difference(result, whole.get((result.experiment.name, result.row.whole))),
+        )
+        for result, control in changed
     )
     meanings = "; ".join(f"{control}: {control.meaning}" for control in sorted({control for _, control in changed}))
     note = (
         f"What is left when one input is wrong or missing ({meanings}). Change: of J&F against the same method with "
         "its right inputs, paired on the same items. A method that uses its inputs loses clearly."
     )
-    head = (*stratum.head, "control", "J", "F", "J&F", _INTERVAL, "change", "95 % interval of it", "items")
+    head = (*stratum.head, "control", *SCORE_HEAD, "change", f"{INTERVAL_HEAD} of it", "items")
     return (Table("Scores without one of the inputs", head, body, note),)
 
 
 def _classes(stratum: Stratum) -> tuple[Block, ...]:
-    scores = [(row, average(row.means_by(lambda record: record.category))) for row in stratum.plain]
+    scores = [(result, average(result.means_by(lambda record: record.item.category))) for result in stratum.plain]
     if not scores:
         return ()
     panels: dict[str, dict[str, dict[str, float]]] = {}
     videos: dict[str, set[str]] = {}
-    for row, by_class in scores:
-        panels.setdefault(f"{row.shots}-shot", {})[stratum.owner(row)] = by_class
-        for record in row.trainings[0]:
-            videos.setdefault(record.category, set()).add(record.video)
+    for result, by_class in scores:
+        panels.setdefault(f"{result.row.shots}-shot", {})[stratum.owner(result)] = by_class
+        for record in result.trainings[0]:
+            videos.setdefault(record.item.category, set()).add(record.item.video)
     body = tuple(
         (name, str(len(videos[name])), *(points(by_class[name]) if name in by_class else "-" for _, by_class in scores))
         for name in sorted(videos)
     )
-    head = ("class", "query videos", *(stratum.label(row) for row in stratum.plain))
+    head = ("class", "query videos", *(stratum.label(result) for result, _ in scores))
     caption = "J&F of each class, mean over training seeds and support seeds."
     figure = Figure(BarPlot(panels), "Bars of J&F for each class; the table that follows holds the numbers", caption)
     return figure, Table("J&F of each class", head, body)
 
 
-def _scores(row: Row) -> tuple[str, str, str, str]:
-    mean = row.estimate
-    return points(mean.J), points(mean.F), points(mean.JF), interval(mean.JF_low, mean.JF_high)
-
-
-def _difference(row: Row, other: Row | None) -> tuple[str, str, str]:
-    difference: Difference | None = None
-    if other is not None and row.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
-        difference = difference_over_trainings(row.trainings, other.trainings, resamples=row.experiment.resamples)
-    if difference is None:
-        return "-", "-", "-"
-    return signed(difference.JF), interval(difference.JF_low, difference.JF_high, "+.1f"), str(difference.items)
+def _difference(result: Result, other: Result | None) -> tuple[str, str, str]:
+    difference = None
+    if other is not None and result.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
+        resamples = result.experiment.resamples
+        difference = difference_over_trainings(result.trainings, other.trainings, resamples=resamples)
+    return (*change_cells(difference), "-" if difference is None else str(difference.items))

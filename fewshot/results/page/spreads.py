@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fewshot.results.page.content import Block, Table
-from fewshot.results.page.experiments import Row, Stratum
+from fewshot.results.page.experiments import Result, Stratum
 from fewshot.results.statistics import Part
 from fewshot.results.tables import points
 
@@ -23,21 +23,21 @@ def spread_blocks(stratum: Stratum) -> tuple[Block, ...]:
         "support seeds: within one training, root mean square over trainings. Between training seeds: of the means of "
         "whole trainings, which all have the same support draws."
     )
-    body = tuple((*stratum.cells(row), *_spreads(row)) for row in stratum.plain)
+    body = tuple((*stratum.cells(result), *_spreads(result)) for result in stratum.plain)
     return (*_few(stratum), Table("J&F by support seed and by training seed", head, body, note))
 
 
-def _spreads(row: Row) -> tuple[str, ...]:
-    draws = row.means_by(lambda record: record.seed)
+def _spreads(result: Result) -> tuple[str, ...]:
+    draws = result.means_by(lambda record: record.item.seed)
     by_draw = average(draws)
     # One part that holds all records: the mean of a training, pooled as its scoring asks.
     by_training = {
         run.seed: whole
-        for run, means in zip(row.experiment.runs, row.means_by(lambda record: record.group), strict=True)
+        for run, means in zip(result.experiment.runs, result.means_by(lambda record: record.row.group), strict=True)
         for whole in means.values()
     }
     return (
-        points(row.estimate.JF),
+        points(result.estimate.JF),
         *(str(len(by_draw)), _deviation([list(means.values()) for means in draws]), _each(by_draw)),
         *(str(len(by_training)), _deviation([list(by_training.values())]), _each(by_training)),
     )

@@ -15,6 +15,7 @@ from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import plain
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.summary import summarise
 from tests.markdown import markdown_rows
 
@@ -33,9 +34,8 @@ def evaluated_cell(folder, config, shift, levels):
             for name in ("anchor", "crown"):
                 for video in range(5):
                     region = np.clip(rng.normal(level, 0.1, size=4), 0, 0.6) + shift
-                    item = Item(1, 0, name, f"{name}-{video}", "1", "0")
-                    how = {"method": method, "shots": shots, "control": control, "scoring": scoring, "seconds": 0.1}
-                    records.append(Record.of_clip(item, region, region, **how))
+                    row, item = Row(method, shots, control, scoring, 1), Item(0, name, f"{name}-{video}", "1", "0")
+                    records.append(Record.of_clip(row, item, region, region, seconds=0.1))
     summary = summarise(records, resamples=50)
     tasks = TaskFile(benchmark="x", manifest="", tasks=())
     return EvaluatedRun(folder, folder.name, plain(config), summary, tuple(records), tasks, (), (), {}, {})
@@ -62,14 +62,14 @@ def study(tmp_path):
 def test_each_cell_method_and_number_of_shots_has_a_row_with_the_summary_s_numbers(study):
     cells, runs = study("{}")
     rows = table_rows(runs, cells)
-    assert [(row.cell.label, row.scoring, row.shots) for row in rows] == [
+    assert [(row.cell.label, row.row.scoring, row.row.shots) for row in rows] == [
         (cell, scoring, shots) for cell in ("one", "two") for scoring in ("paper", "davis") for shots in (1, 3, 5, 2)
     ]
     for row in rows:
-        found = {(r.shots, r.control): r for r in runs[row.cell.label].summary.rows if r.scoring == row.scoring}
-        assert row.scores == found.get((row.shots, None))
-        assert row.controls.get(Control.NO_MASK) == found.get((row.shots, Control.NO_MASK))
-        assert row.controls.get(Control.WRONG_SENTENCE) == found.get((row.shots, Control.WRONG_SENTENCE))
+        found = runs[row.cell.label].summary.rows
+        assert row.scores == found.get(row.row)
+        for control in (Control.NO_MASK, Control.WRONG_SENTENCE):
+            assert row.controls.get(control) == found.get(replace(row.row, control=control))
 
 
 def test_the_change_is_paired_against_the_first_cell(study):
@@ -104,14 +104,14 @@ def test_markdown_and_csv_hold_the_same_rows(study, tmp_path):
         assert (line["cell"], line["seed"], int(line["shots"])) == (
             row.cell.label,
             str(row.cell.config.seed),
-            row.shots,
+            row.row.shots,
         )
         if row.scores is None:
             assert line["JF"] == ""
             continue
         assert float(line["JF"]) == row.scores.JF
         scores = (f"{score:.1f}" for score in (row.scores.J, row.scores.F, row.scores.JF))
-        assert (row.cell.label, "cma", str(row.shots), *scores) in shown
+        assert (row.cell.label, "cma", str(row.row.shots), *scores) in shown
     assert text.count("\n## ") == 2, "a table for each scoring"
     assert "seconds" not in text, "two runs of one ablation give the same table"
 

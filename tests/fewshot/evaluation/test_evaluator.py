@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +20,8 @@ from fewshot.evaluation import query as queries_module
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.results.metrics import TOLERANCES
-from fewshot.results.summary import SummaryRow
+from fewshot.results.row import NAMES, Row
+from fewshot.results.summary import SCORES
 from fewshot.runs.build import cached_features, new_network, open_catalog
 from fewshot.runs.run import Run
 from fewshot.training.trainer import train
@@ -29,7 +30,7 @@ from tests.tiny_runs import TinySet, load_tiny, tasks_before_training, write_exp
 
 TWO_SEEDS = ("train.steps=1", "evaluate.seeds=[3,5]")
 METHODS = {"prototype", "cma", "cma+finetune"}
-ROW_KEYS = {field.name for field in fields(SummaryRow)}
+ROW_KEYS = {*NAMES, *SCORES}
 
 
 @pytest.fixture(scope="module")
@@ -126,16 +127,14 @@ def test_two_workers_write_the_records_of_one(evaluated, tmp_path):
 
 def test_there_is_one_record_for_each_row_seed_class_video_and_expression(evaluated):
     run, config = evaluated
-    rows = {}
-    for record in Run(run).evaluated().records:
-        key = (record.method, record.shots, record.control, record.scoring)
-        rows.setdefault(key, []).append((record.seed, record.category, record.video, record.expression))
+    rows = Run(run).evaluated().rows
     wanted = {(method, shots, None) for method in METHODS for shots in (1, 2)}
     wanted |= {("cma", 1, control) for control in config.evaluate.controls}
-    assert set(rows) == {(*row, scoring) for row in wanted for scoring in ("paper", "davis")}
+    assert set(rows) == {Row(*row, scoring, config.data.group) for row in wanted for scoring in ("paper", "davis")}
     catalog = open_catalog(config)
-    for (_, _, control, _), found in rows.items():
-        assert sorted(found) == expected_queries(config, catalog, control)
+    for row, records in rows.items():
+        found = [(item.seed, item.category, item.video, item.expression) for item in (r.item for r in records)]
+        assert sorted(found) == expected_queries(config, catalog, row.control)
 
 
 def test_records_csv_has_the_columns_that_readers_look_for(evaluated):
@@ -197,18 +196,15 @@ def test_overlays_are_pictures_of_this_evaluation_alone(evaluated):
 
 def test_the_index_of_the_overlays_says_what_was_drawn_with_the_scores_of_the_records(evaluated):
     run, _ = evaluated
-    scores = {
-        (r.seed, r.category, r.video, r.object_id, r.expression): 50 * (r.J + r.F)
-        for r in Run(run).evaluated().records
-        if (r.method, r.shots, r.control, r.scoring) == ("cma", 1, None, "paper")
-    }
+    row = Row("cma", 1, None, "paper", 1)
+    scores = {record.item: 50 * (record.J + record.F) for record in Run(run).evaluated().rows[row]}
     drawn = Run(run).evaluated().drawn
     assert [query.choice for query in drawn] == ["median", "worst"]
     for query in drawn:
-        found = scores[query.seed, query.category, query.video, query.object_id, query.expression]
+        found = scores[query.item]
         # Drawn from pictures and alone, scored from stored features and in a batch: equal but for rounding.
         assert abs((query.J + query.F) / 2 - found) < 0.5
-        assert (query.method, query.shots) == ("cma", 1)
+        assert query.row == row
         assert query.sentence
     worst = next(query for query in drawn if query.choice == "worst")
     assert abs((worst.J + worst.F) / 2 - min(scores.values())) < 0.5
@@ -268,7 +264,7 @@ def test_no_query_is_from_a_video_of_the_support_and_all_are_novel(evaluated):
     catalog = open_catalog(config)
     answered = {}
     for record in Run(evaluated[0]).evaluated().records:
-        answered.setdefault((record.seed, record.category), set()).add(record.video)
+        answered.setdefault((record.item.seed, record.item.category), set()).add(record.item.video)
     assert {category for _, category in answered} == set(catalog.novel_classes(1))
     for task in tasks_before_training(config).tasks:
         assert not answered[task.seed, task.category] & {clip.video for clip in task.support}
@@ -290,10 +286,11 @@ def test_a_learner_that_takes_no_step_repeats_the_row_of_the_model_fed_forward(e
     adapted = []
     evaluator.learners["finetune"].adapt = lambda support: adapted.append(len(support)) or recorder
 
-    records = [record for record in evaluator.evaluate(tasks[0]) if record.control is None]
+    records = [record for record in evaluator.evaluate(tasks[0]) if record.row.control is None]
 
     def row(method):
-        return [replace(record, method="") for record in records if (record.method, record.shots) == (method, 1)]
+        own = [record for record in records if (record.row.method, record.row.shots) == (method, 1)]
+        return [replace(record, row=replace(record.row, method="")) for record in own]
 
     assert row("cma+finetune") == row("cma") != []
     assert adapted == [2], "only two shots are adapted to"
@@ -395,8 +392,8 @@ def test_davis_is_scored_at_the_size_of_the_files_and_paper_at_the_size_of_the_n
     records = evaluator.evaluate(tasks[0])
     # 96 x 144 at short side 64 is 64 x 96 (a multiple of 32, so nothing is padded).
     assert sizes == {TOLERANCES["paper"]: {(4, 64, 96)}, TOLERANCES["davis"]: {(4, 96, 144)}}
-    assert all(record.J == 1 for record in records if record.scoring == "paper")
-    assert all(0.9 < record.J < 1 for record in records if record.scoring == "davis")
+    assert all(record.J == 1 for record in records if record.row.scoring == "paper")
+    assert all(0.9 < record.J < 1 for record in records if record.row.scoring == "davis")
 
 
 @pytest.mark.parametrize(("probability", "found"), [(0.5, False), (0.5001, True)])
@@ -408,7 +405,7 @@ def test_a_pixel_is_foreground_above_one_half_in_both_scorings(experiment, monke
         recorder, "predict", lambda query, decoding: torch.full((*query.times.shape, *query.size), probability)
     )
     records = evaluator.evaluate(tasks[0])
-    assert {record.scoring for record in records} == {"paper", "davis"}
+    assert {record.row.scoring for record in records} == {"paper", "davis"}
     assert {record.J > 0 for record in records} == {found}
 
 

@@ -114,7 +114,7 @@ def test_results_may_go_to_a_folder_of_their_own(
     assert f"other support clips or queries than in {Run(run).results.tasks}" in warnings
     assert "its training is unfinished, step 1 of 2" in warnings
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    assert {record.seed for record in Run(out).evaluated().records} == {4}
+    assert {record.item.seed for record in Run(out).evaluated().records} == {4}
     assert load_config(out / "config.yaml").evaluate.seeds == (4,)
     assert latest(out) is not None, "it shows the training, so that it can be evaluated as a run is"
     assert main(["evaluate", str(out), "--out", str(run)]) == 2
@@ -158,10 +158,10 @@ def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
     folder = evaluated(trained, tmp_path / "run", load_tiny(experiment, f"evaluate.tasks={tmp_path / 'mine.json'}"))
 
     found = Run(folder).evaluated().records
-    assert {(r.category, r.seed, r.video, r.expression) for r in found} == {
+    assert {(r.item.category, r.item.seed, r.item.video, r.item.expression) for r in found} == {
         (task.category, 9, query.video, query.expression_id) for query in task.queries[:2]
     }
-    assert {r.control for r in found} == {None, "support_wrong_class", "support_none", "text_wrong_object"}
+    assert {r.row.control for r in found} == {None, "support_wrong_class", "support_none", "text_wrong_object"}
 
 
 def test_more_shots_than_the_file_holds_are_refused_with_the_numbers(experiment: Path, tmp_path: Path) -> None:
@@ -320,10 +320,10 @@ def test_a_transfer_is_evaluated_with_controls_overlays_and_both_scorings(
     run = evaluated(trained, tmp_path / "run", config)
 
     records = Run(run).evaluated().records
-    assert {record.group for record in records} == {config.data.group}
-    assert {record.category for record in records} == set(UNSEEN)
-    assert {record.control for record in records} == {None, *config.evaluate.controls}
-    assert {record.scoring for record in records} == {"paper", "davis"}
+    assert {record.row.group for record in records} == {config.data.group}
+    assert {record.item.category for record in records} == set(UNSEEN)
+    assert {record.row.control for record in records} == {None, *config.evaluate.controls}
+    assert {record.row.scoring for record in records} == {"paper", "davis"}
     assert {record.frames for record in records} == {3}
     pictures = list((run / "results" / "overlays").glob("*.png"))
     assert len(pictures) == config.machine.save_overlays

@@ -10,6 +10,7 @@ from episodes.errors import UserError
 from fewshot.cli import main
 from fewshot.results.compare import compare, comparison_table
 from fewshot.results.evaluated import EvaluatedRun
+from fewshot.results.row import Row
 from fewshot.runs.run import Run
 from tests import written_runs
 
@@ -92,8 +93,9 @@ def test_lists_that_differ_only_in_what_is_not_compared_are_paired_on_supports(t
     table = comparison_table(first, second, resamples=20)
     assert "The support lists differ" in table
     assert table.endswith("but not in the support clips of these rows: paired on queries and supports.")
-    row = compare((first, second), ("cma", "cma"), [(1, "paper")], resamples=20)[0]
-    assert (row.other_supports, row.tasks) == (0, 3)
+    row = Row("cma", 1, None, "paper", 1)
+    found = compare((first, second), (row, row), resamples=20)
+    assert (found.other_supports, found.tasks) == (0, 3)
 
 
 def test_pictures_of_other_sizes_are_named_beside_paper_scoring(tmp_path: Path) -> None:

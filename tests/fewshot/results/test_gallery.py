@@ -9,24 +9,25 @@ import pytest
 from episodes.errors import UserError
 from episodes.evaluation_tasks import EvaluationTask
 from episodes.types import ClipRef
-from fewshot.results.gallery import DrawnQuery, index_text, parse_index, pick_queries
+from fewshot.results.gallery import DrawnQuery, asked, index_text, parse_index, pick_queries
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 
 TASKS = [
     EvaluationTask(name, seed, (), tuple(ClipRef(f"{name}{n}", "1", "0", ("f",)) for n in range(3)))
     for seed in (0, 1)
     for name in ("anchor", "crown")
 ]
-DRAWN = DrawnQuery(Path("a.png"), "best", "cma", 1, 0, "anchor", "anchor1", "1", "0", "the sentence", 80.0, 90.0)
+ROW = Row("cma", 1, None, "paper", 1)
+DRAWN = DrawnQuery(Path("a.png"), "best", ROW, Item(0, "anchor", "anchor1", "1", "0"), "the sentence", 80.0, 90.0)
 
 
 def records(scores):
     """A record of each query of TASKS in order, with these J (and equal F)."""
-    asked = [(task, query) for task in TASKS for query in task.queries]
-    how = {"method": "cma", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
+    queries = [(task, query) for task in TASKS for query in task.queries]
     return [
-        Record.of_clip(Item(1, task.seed, task.category, query.video, "1", "0"), *[np.array([score])] * 2, **how)
-        for (task, query), score in zip(asked, scores, strict=True)
+        Record.of_clip(ROW, asked(task, query), *[np.array([score])] * 2, seconds=0.0)
+        for (task, query), score in zip(queries, scores, strict=True)
     ]
 
 
@@ -65,13 +66,13 @@ def test_the_index_comes_back_as_it_was_written(tmp_path):
     (tmp_path / "a.png").touch()
     drawn = [replace(DRAWN, picture=tmp_path / "a.png")]
 
-    assert parse_index(index_text(drawn), tmp_path / "index.json") == drawn
+    assert parse_index(index_text(drawn), tmp_path / "index.json", group=1) == drawn
 
 
 @pytest.mark.parametrize("text", ["{", '[{"picture": "a.png"}]', "[3]", index_text([DRAWN]).replace('"a.png"', "3")])
 def test_a_damaged_index_is_named(tmp_path, text):
     with pytest.raises(UserError, match=r"index\.json is damaged"):
-        parse_index(text, tmp_path / "index.json")
+        parse_index(text, tmp_path / "index.json", group=1)
 
 
 def test_an_index_names_only_pictures_beside_it(tmp_path):
@@ -80,4 +81,4 @@ def test_an_index_names_only_pictures_beside_it(tmp_path):
     text = index_text([DRAWN]).replace("a.png", "../secret.png")
 
     with pytest.raises(UserError, match=r"'\.\./secret\.png', which is not a picture in its folder"):
-        parse_index(text, tmp_path / "overlays" / "index.json")
+        parse_index(text, tmp_path / "overlays" / "index.json", group=1)

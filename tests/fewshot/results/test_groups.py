@@ -33,7 +33,7 @@ def write_groups(folder: Path, groups: tuple[int, ...] = (1, 2, 3, 4), *override
 
 def test_a_row_is_the_mean_of_the_groups_means(tmp_path: Path) -> None:
     runs = write_groups(tmp_path)
-    means = [next(r.JF for r in run.summary.rows if r.method == "cma") for run in runs]
+    means = [next(scores.JF for row, scores in run.summary.rows.items() if row.method == "cma") for run in runs]
     table = groups_table(runs, markdown_table, resamples=200)
     cells = next(row for row in markdown_rows(table) if row[:2] == ("cma", "1"))
     assert cells[5] == f"{sum(means) / 4:.1f}"

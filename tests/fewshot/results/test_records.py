@@ -9,30 +9,28 @@ import pytest
 from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.records import Item, Record, parse_records, records_text
+from fewshot.results.row import Row
 
 FILE = Path("records.csv")
-ITEM = Item(group=1, seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
+ITEM = Item(seed=3, category="giant_panda", video='a,"b"', object_id="2", expression="0")
 
 
 def _record(control: Control | None = None) -> Record:
     region, boundary = np.random.default_rng(0).random((2, 7))
-    return Record.of_clip(
-        ITEM, region, boundary, method="cma+finetune", shots=5, control=control, scoring="paper", seconds=1 / 3
-    )
+    return Record.of_clip(Row("cma+finetune", 5, control, "paper", 1), ITEM, region, boundary, seconds=1 / 3)
 
 
 def test_a_record_adds_up_the_frames_of_its_clip() -> None:
-    record = Record.of_clip(
-        *(ITEM, np.array([0.5, 1.0]), np.array([0.0, 0.5])),
-        **{"method": "cma", "shots": 1, "control": None, "scoring": "davis", "seconds": 0.0},
-    )
+    row = Row("cma", 1, None, "davis", 1)
+    record = Record.of_clip(row, ITEM, np.array([0.5, 1.0]), np.array([0.0, 0.5]), seconds=0.0)
 
     assert (record.frames, record.J_sum, record.F_sum, record.J, record.F) == (2, 1.5, 0.5, 0.75, 0.25)
-    assert record.item == ITEM
+    assert (record.row, record.item) == (row, ITEM)
 
 
 def test_records_read_back_equal_bit_by_bit_and_in_order() -> None:
-    names = [replace(_record(), seed=1, video="späte Übung"), replace(_record(), seed=2, video="two\nlines\r")]
+    items = replace(ITEM, seed=1, video="späte Übung"), replace(ITEM, seed=2, video="two\nlines\r")
+    names = [replace(_record(), item=item) for item in items]
     records = [_record(), _record(Control.NO_MASK), *names]
 
     assert parse_records(records_text(records), FILE) == records
@@ -47,8 +45,6 @@ def test_the_file_names_seed_class_video_and_expression_for_people() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"control": "no_text"}, "control must be one of"),
-        ({"scoring": "mine"}, "scoring must be one of"),
         ({"frames": 0}, "frames >= 1"),
         ({"J_sum": float("nan")}, "J_sum must lie in"),
         ({"F_sum": 7.5}, "F_sum must lie in"),
@@ -63,9 +59,22 @@ def test_a_record_that_cannot_be_is_refused(change: dict[str, object], message: 
         replace(_record(), **change)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"control": "no_text"}, "control must be one of"),
+        ({"scoring": "mine"}, "scoring must be one of"),
+        ({"shots": -1}, "shots must be >= 0"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(_record().row, **change)  # type: ignore[arg-type]
+
+
 def test_scores_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="share one shape"):
-        Record.of_clip(ITEM, np.ones(3), np.ones(2), method="cma", shots=1, control=None, scoring="paper", seconds=0)
+        Record.of_clip(_record().row, ITEM, np.ones(3), np.ones(2), seconds=0)
 
 
 def test_a_damaged_line_is_named_with_its_value() -> None:
@@ -83,8 +92,8 @@ def test_a_text_that_was_cut_and_absent_columns_are_named() -> None:
 
 
 def test_frames_without_the_object_are_counted_apart() -> None:
-    how = {"method": "cma", "shots": 1, "control": None, "scoring": "paper", "seconds": 0.0}
-    record = Record.of_clip(ITEM, np.array([1.0, 0.2, 1.0]), np.array([1.0, 0.4, 1.0]), np.array([0, 1, 0]) > 0, **how)
+    region, boundary, visible = np.array([1.0, 0.2, 1.0]), np.array([1.0, 0.4, 1.0]), np.array([0, 1, 0]) > 0
+    record = Record.of_clip(_record().row, ITEM, region, boundary, visible, seconds=0.0)
 
     assert (record.frames, record.visible, record.J_visible_sum, record.F_visible_sum) == (3, 1, 0.2, 0.4)
     assert (record.where_visible().J, record.where_visible().F) == (0.2, 0.4)

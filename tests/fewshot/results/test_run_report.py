@@ -20,6 +20,7 @@ from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.results.page.markdown import markdown_page
 from fewshot.results.page.report import build_page
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.summary import summarise
 from fewshot.results.tables import results_table
 from fewshot.runs.run import Run
@@ -53,9 +54,10 @@ def _records() -> list[Record]:
                 for name in CLASSES:
                     for video in range(4):
                         region = np.clip(rng.normal(level, 0.1, size=9), 0, 1)
-                        item = Item(1, seed, name, f"{name}-{video}", "1", "0")
-                        how = {"method": method, "shots": shots, "control": control, "scoring": scoring}
-                        records.append(Record.of_clip(item, region, np.clip(region + 0.05, 0, 1), **how, seconds=0.02))
+                        row = Row(method, shots, control, scoring, 1)
+                        item = Item(seed, name, f"{name}-{video}", "1", "0")
+                        boundary = np.clip(region + 0.05, 0, 1)
+                        records.append(Record.of_clip(row, item, region, boundary, seconds=0.02))
     return records
 
 
@@ -92,7 +94,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with run.new_results() as results:
         picture = results.overlays / "umbrella-0.png"
         write_overlay(picture, page)
-        shown = DrawnQuery(picture, "best", "cma", 1, 0, "umbrella", "umbrella-0", "1", "0", query.text, 60.0, 65.0)
+        row, item = Row("cma", 1, None, "paper", 1), Item(0, "umbrella", "umbrella-0", "1", "0")
+        shown = DrawnQuery(picture, "best", row, item, query.text, J=60.0, F=65.0)
         summary = summarise(records, resamples=200, config=config, training_seconds=312.5)
         results.write(summary, records, task_file_text(TASKS, "x"), None, [shown])
         results.write_report(run.evaluated(results=results))
@@ -109,10 +112,15 @@ def report_text(evaluated: EvaluatedRun, folder: Path) -> str:
 
 
 def test_the_report_holds_every_number_of_the_main_table(run: Run, report: str) -> None:
-    for row in run.evaluated().summary.rows:
+    for row, found in run.evaluated().summary.rows.items():
         if row.control is None or row.scoring == "paper":
             control = () if row.control is None else (row.control,)
-            numbers = (f"{row.J:.1f}", f"{row.F:.1f}", f"{row.JF:.1f}", f"[{row.JF_low:.1f}, {row.JF_high:.1f}]")
+            numbers = (
+                f"{found.J:.1f}",
+                f"{found.F:.1f}",
+                f"{found.JF:.1f}",
+                f"[{found.JF_low:.1f}, {found.JF_high:.1f}]",
+            )
             cells = (row.method, str(row.shots), *control, *numbers)
             assert cells in [shown[: len(cells)] for shown in markdown_rows(report)]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.statistics import (
     difference_over_trainings,
     estimate,
@@ -28,10 +29,10 @@ def _record(
     scoring: str = "paper",
     boundary: float | None = None,
 ) -> Record:
-    item = Item(1, seed, category, video, "1", expression)
+    item = Item(seed, category, video, "1", expression)
     f = score if boundary is None else boundary
-    how = {"method": "cma", "shots": 1, "control": None, "scoring": scoring, "seconds": 0.1}
-    return Record.of_clip(item, np.full(frames, score), np.full(frames, f), **how)
+    row = Row("cma", 1, None, scoring, 1)
+    return Record.of_clip(row, item, np.full(frames, score), np.full(frames, f), seconds=0.1)
 
 
 def _grid(
@@ -48,6 +49,10 @@ def _grid(
         for v in range(videos)
         for s in range(seeds)
     ]
+
+
+def of_group(group: int, records: list[Record]) -> list[Record]:
+    return [replace(record, row=replace(record.row, group=group)) for record in records]
 
 
 def test_paper_scoring_pools_all_frames() -> None:
@@ -160,7 +165,7 @@ def test_the_interval_is_that_of_classes_and_videos_drawn_one_by_one(
 @pytest.mark.parametrize("scoring", ["paper", "davis"])
 def test_groups_count_equally_whatever_their_number_of_classes_and_frames(scoring: str) -> None:
     small = _grid(lambda c, v, s: 0.2, classes=1, videos=1, scoring=scoring)
-    large = [replace(record, group=3) for record in _grid(lambda c, v, s: 0.8, classes=9, scoring=scoring)]
+    large = of_group(3, _grid(lambda c, v, s: 0.8, classes=9, scoring=scoring))
 
     found = estimate_over_groups(small + large)
 
@@ -178,7 +183,7 @@ def test_the_mean_over_one_group_is_that_of_the_group() -> None:
 
 def test_groups_are_drawn_apart_so_that_four_equal_ones_halve_the_interval() -> None:
     one = _grid(lambda c, v, s: (7 * c + 3 * v + s) % 10 / 10, classes=8)
-    four = [replace(record, group=group) for group in (1, 2, 3, 4) for record in one]
+    four = [record for group in (1, 2, 3, 4) for record in of_group(group, one)]
 
     single, mean = estimate(one, resamples=4000), estimate_over_groups(four, resamples=4000)
 
@@ -251,8 +256,8 @@ def test_a_difference_over_trainings_is_that_of_their_means_on_what_all_answered
 def test_means_by_class_and_by_seed_are_those_of_their_records() -> None:
     records = _grid(lambda c, v, s: 0.1 * c + 0.05 * s)
 
-    assert means_by(records, lambda r: r.category)["c3"] == pytest.approx((35, 35))
-    assert means_by(records, lambda r: r.seed)[2] == pytest.approx((25, 25))
+    assert means_by(records, lambda r: r.item.category)["c3"] == pytest.approx((35, 35))
+    assert means_by(records, lambda r: r.item.seed)[2] == pytest.approx((25, 25))
 
 
 def test_what_cannot_be_averaged_is_refused() -> None:

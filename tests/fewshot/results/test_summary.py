@@ -10,6 +10,7 @@ import pytest
 from episodes.controls import Control
 from episodes.errors import UserError
 from fewshot.results.records import Item, Record
+from fewshot.results.row import Row
 from fewshot.results.summary import parse_summary, summarise, summary_text
 
 FILE = Path("summary.json")
@@ -26,9 +27,9 @@ def _records() -> list[Record]:
         for place, (method, shots, control) in enumerate(rows):
             for seed in range(2):
                 for video in range(3):
-                    item = Item(2, seed, "hat", f"v{video}", "1", "0")
-                    how = {"method": method, "shots": shots, "control": control, "scoring": scoring, "seconds": 0.25}
-                    records.append(Record.of_clip(item, np.full(4, place / 10), np.full(4, place / 5), **how))
+                    row, item = Row(method, shots, control, scoring, 2), Item(seed, "hat", f"v{video}", "1", "0")
+                    region, boundary = np.full(4, place / 10), np.full(4, place / 5)
+                    records.append(Record.of_clip(row, item, region, boundary, seconds=0.25))
     return records
 
 
@@ -41,10 +42,10 @@ def test_rows_have_exactly_the_keys_of_the_schema() -> None:
 
 
 def test_rows_count_seeds_add_seconds_and_are_in_points() -> None:
-    row = next(row for row in summarise(_records()).rows if (row.method, row.control) == ("cma", None))
+    scores = summarise(_records()).rows[Row("cma", 1, None, "paper", 2)]
 
-    assert (row.seeds, row.seconds, row.group) == (2, 1.5, 2)
-    assert pytest.approx((30, 60, 45)) == (row.J, row.F, row.JF)
+    assert (scores.seeds, scores.seconds) == (2, 1.5)
+    assert pytest.approx((30, 60, 45)) == (scores.J, scores.F, scores.JF)
 
 
 def test_rows_are_ordered_by_scoring_control_method_and_shots() -> None:
@@ -61,13 +62,13 @@ def test_a_summary_reads_back_equal() -> None:
 
 
 def test_groups_have_rows_of_their_own() -> None:
-    records = _records() + [replace(record, group=3) for record in _records()]
+    records = _records() + [replace(record, row=replace(record.row, group=3)) for record in _records()]
 
     assert [row.group for row in summarise(records).rows] == [2] * 8 + [3] * 8
 
 
 def test_no_records_make_no_rows() -> None:
-    assert summarise([]).rows == ()
+    assert summarise([]).rows == {}
 
 
 def test_an_item_that_was_recorded_twice_is_refused() -> None:
@@ -83,14 +84,14 @@ def test_a_damaged_file_is_named(content: str) -> None:
 
 @pytest.mark.parametrize("scoring", ["paper", "davis"])
 def test_a_summary_says_how_many_frames_lack_the_object_and_what_the_others_score(scoring: str) -> None:
-    how = {"method": "cma", "shots": 1, "control": None, "scoring": scoring, "seconds": 0.0}
+    row = Row("cma", 1, None, scoring, 1)
     region = np.array([1.0, 1.0, 1.0, 0.2])  # an empty answer is right where nothing is to be seen
     records = [
-        Record.of_clip(Item(1, 0, name, name, "1", "0"), region, region, np.array([0, 0, 0, 1]) > 0, **how)
+        Record.of_clip(row, Item(0, name, name, "1", "0"), region, region, np.array([0, 0, 0, 1]) > 0, seconds=0.0)
         for name in ("anchor", "crown")
     ]
 
-    (row,) = summarise(records, resamples=10).rows
+    (scores,) = summarise(records, resamples=10).rows.values()
 
-    assert (row.J, row.absent) == pytest.approx((80.0, 75.0))
-    assert (row.J_visible, row.F_visible) == pytest.approx((20.0, 20.0))
+    assert (scores.J, scores.absent) == pytest.approx((80.0, 75.0))
+    assert (scores.J_visible, scores.F_visible) == pytest.approx((20.0, 20.0))

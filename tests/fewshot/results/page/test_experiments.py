@@ -26,7 +26,7 @@ def test_runs_that_differ_in_the_training_seed_alone_are_one_experiment(tmp_path
     (found,) = experiments(*folders)
 
     assert [run.seed for run in found.runs] == [0, 1, 2]
-    assert all(len(row.trainings) == 3 for part in strata([found]) for row in part.rows)
+    assert all(len(result.trainings) == 3 for part in strata([found]) for result in part.results)
 
 
 def test_another_value_or_another_support_list_makes_another_experiment(tmp_path: Path) -> None:

@@ -98,12 +98,14 @@ def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
 
 def test_the_headline_table_has_the_numbers_of_the_summary(run: Path) -> None:
     table = next(t for heading, t in page_over([run]).sections[1].tables() if heading.endswith("Methods and shots"))
-    rows = [r for r in Run(run).evaluated().summary.rows if (r.scoring, r.control) == ("paper", None)]
+    summary = Run(run).evaluated().summary
+    rows = [(row, s) for row, s in summary.rows.items() if (row.scoring, row.control) == ("paper", None)]
 
-    for row, cells in zip(rows, table.body, strict=True):
-        low_high = f"[{row.JF_low:.1f}, {row.JF_high:.1f}]"
-        assert cells[:6] == (row.method, str(row.shots), f"{row.J:.1f}", f"{row.F:.1f}", f"{row.JF:.1f}", low_high)
-        assert cells[6:9] == (f"{row.J_visible:.1f}", f"{row.F_visible:.1f}", f"{row.absent:.1f}")
+    for (row, scores), cells in zip(rows, table.body, strict=True):
+        low_high = f"[{scores.JF_low:.1f}, {scores.JF_high:.1f}]"
+        numbers = (f"{scores.J:.1f}", f"{scores.F:.1f}", f"{scores.JF:.1f}", low_high)
+        assert cells[:6] == (row.method, str(row.shots), *numbers)
+        assert cells[6:9] == (f"{scores.J_visible:.1f}", f"{scores.F_visible:.1f}", f"{scores.absent:.1f}")
         assert cells[9] == "0.25"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fewshot.results.page.content import Table
-from fewshot.results.page.experiments import adaptation_rows, group_runs, strata
+from fewshot.results.page.experiments import adaptation_results, group_runs, strata
 from fewshot.results.page.spreads import spread_blocks
 from fewshot.runs.run import evaluated_runs
 from tests.synthetic_runs import curve_points, page_over, write_run
@@ -78,7 +78,7 @@ def test_an_adaptation_curve_is_the_mean_over_trainings_and_becomes_a_figure_and
     runs = [write_run(tmp_path / f"s{n}", seed=n, curve=curve_points(shift)) for n, shift in enumerate((0.0, 0.1))]
 
     (experiment,) = group_runs(evaluated_runs(runs))
-    means = [(steps, row.estimate) for steps, row in adaptation_rows(experiment, 1)]
+    means = [(steps, result.estimate) for steps, result in adaptation_results(experiment, 1)]
 
     assert [(steps, round(mean.JF, 6)) for steps, mean in means] == [(0, 55.0), (2, 56.0), (10, 60.0)]
     assert all(mean.JF_low - 1e-9 <= mean.JF <= mean.JF_high + 1e-9 for _, mean in means)
