@@ -12,7 +12,6 @@ from episodes.class_names import split_by_name
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
 from episodes.task_file import read_task_file, read_tasks
-from fewshot.config.evaluation import TransferConfig
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.runs.build import open_benchmark, open_catalog
 from fewshot.runs.origin import Origin
@@ -54,9 +53,10 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
         whole = catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
         present = [name for name in catalog.classes if catalog.videos_of(name)]
         seen, unseen = split_by_name(present, origin.classes)
-        if config.evaluate.tasks is None:
-            _apply_policy(transfer, seen, unseen, origin)
-        tasks = _tasks(config, catalog, present if transfer.seen == "keep" else unseen, "skip")
+        if config.evaluate.tasks is None and seen and transfer.seen != "refuse":
+            kept = "kept" if transfer.seen == "keep" else "left out"
+            log.warning("%s: seen in training and %s: %s", transfer.root, kept, ", ".join(seen))
+        tasks = _tasks(config, catalog, unseen if unseen and transfer.seen == "skip" else present, "skip")
         facts["transfer"] = {
             "root": str(transfer.root),
             "seen": transfer.seen,
@@ -65,23 +65,28 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
             "evaluated": list(dict.fromkeys(task.category for task in tasks)),
         }
     if transfer is None or transfer.seen != "keep":
-        _refuse_seen(config, tasks, origin)
+        _reject_seen(config, tasks, origin)
     clips = [clip for task in tasks for clip in (*task.support, *task.queries)]
     require_visible(catalog, ((clip.video, clip.object_id) for clip in clips))
     return EvaluationSet(catalog, tasks, {"benchmark": whole.name, "benchmark_content": whole.content_hash(), **facts})
 
 
-def _refuse_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], origin: Origin) -> None:
+def _reject_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], origin: Origin) -> None:
     """SamplingError if any task, drawn or of a file, is of a class that the weights have seen, in any spelling."""
     seen, _ = split_by_name(dict.fromkeys(task.category for task in tasks), origin.classes)
     if not seen:
         return
-    place = f"data.group={config.data.group}"
-    remedy = f"Evaluate the group that they were trained for, or train for {place}, initial_weights included"
-    if config.evaluate.tasks is not None:
-        place, remedy = str(config.evaluate.tasks), "Name the file of the group that they were trained for"
-    if config.evaluate.transfer is not None:
-        remedy = "Name a file without them, or set evaluate.transfer.seen=keep to evaluate them all the same"
+    transfer, file = config.evaluate.transfer, config.evaluate.tasks
+    place: Path | str
+    if transfer is not None:
+        place = file or transfer.root
+        leave_out = "Name a file without them" if file else "Set evaluate.transfer.seen=skip to leave them out"
+        remedy = f"{leave_out}, or evaluate.transfer.seen=keep to evaluate them all the same"
+    elif file is not None:
+        place, remedy = file, "Name the file of the group that they were trained for"
+    else:
+        place = f"data.group={config.data.group}"
+        remedy = f"Evaluate the group that they were trained for, or train for {place}, initial_weights included"
     raise SamplingError(
         f"{place} asks for classes that the weights of {origin.weights} were trained on: {', '.join(seen)}. {remedy}"
     )
@@ -142,22 +147,3 @@ def _of_file(path: Path, catalog: VideoCatalog, config: ExperimentConfig) -> lis
             )
     log.info("%d tasks of %s; its seeds and queries stand in place of the config's", len(tasks), path)
     return tasks
-
-
-def _apply_policy(transfer: TransferConfig, seen: Sequence[str], unseen: Sequence[str], origin: Origin) -> None:
-    """Warns what happens to classes that the weights were trained on; SamplingError if they are to be rejected."""
-    if not seen:
-        return
-    trained = f"the weights of {origin.weights} were trained on"
-    if transfer.seen == "refuse":
-        raise SamplingError(
-            f"{transfer.root} has classes that {trained}: {', '.join(seen)}. Set evaluate.transfer.seen=skip to "
-            "leave them out, or keep to evaluate them all the same"
-        )
-    if transfer.seen == "skip" and not unseen:
-        raise SamplingError(
-            f"{transfer.root} has only classes that {trained}: {', '.join(seen)}. Set "
-            "evaluate.transfer.seen=keep to evaluate them all the same, or evaluate a run of another group"
-        )
-    kept = "kept" if transfer.seen == "keep" else "left out"
-    log.warning("%s: seen in training and %s: %s", transfer.root, kept, ", ".join(seen))

@@ -245,7 +245,9 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
 def test_seen_classes_are_kept_or_refused_where_the_config_says_so(experiment: Path, other_root: Path) -> None:
     in_order = ["Disc", "SQUARE", "triangle", "cross", "magic_ring", "iron bar", "diamond", "Stripe "]
     assert classes_of(load_tiny(experiment, transfer(other_root, "keep"))) == in_order
-    with pytest.raises(SamplingError, match=r"has classes that.*trained on: SQUARE, triangle.*transfer\.seen=skip"):
+    with pytest.raises(
+        SamplingError, match=r"asks for classes that.*trained on: SQUARE, triangle.*transfer\.seen=skip"
+    ):
         tasks_before_training(load_tiny(experiment, transfer(other_root, "refuse")))
 
 
@@ -260,7 +262,7 @@ def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path,
 def test_a_benchmark_of_seen_classes_alone_is_refused(experiment: Path, tmp_path: Path) -> None:
     root = write_tiny_benchmark(tmp_path / "squares", classes=1, videos_per_class=4)
     rename_classes(root, {"disc": "square"})
-    with pytest.raises(SamplingError, match=r"has only classes that.*trained on: square.*transfer\.seen=keep"):
+    with pytest.raises(SamplingError, match=r"asks for classes that.*trained on: square.*transfer\.seen=keep"):
         tasks_before_training(load_tiny(experiment, transfer(root)))
     assert classes_of(load_tiny(experiment, transfer(root, "keep"))) == ["square"]
 
