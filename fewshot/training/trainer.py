@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from episodes.catalog import VideoCatalog
@@ -148,28 +148,17 @@ class Trainer:
         if self.world == 1:
             return
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        for parameter, counted in zip(parameters, self._with_gradient(parameters), strict=True):
-            if not counted:
-                continue
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            gathered = self.accelerator.reduce(parameter.grad, reduction="sum")
-            assert isinstance(gathered, Tensor)
-            parameter.grad.copy_(gathered)
-
-    def _with_gradient(self, parameters: list[Tensor]) -> list[float]:
-        """For each parameter, on how many processes it has a gradient."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         held = torch.tensor([float(p.grad is not None) for p in parameters], device=self.accelerator.device)
-        counts = self.accelerator.reduce(held, reduction="sum")
-        assert isinstance(counts, Tensor)
-        return [float(count) for count in counts.tolist()]
+        summed: Any = self.accelerator.reduce([*gradients, held], reduction="sum")
+        for parameter, gradient, processes in zip(parameters, summed[:-1], summed[-1].tolist(), strict=True):
+            parameter.grad = gradient if processes else None
 
     def _average_losses(self, losses: dict[str, float]) -> dict[str, float]:
         """The losses of all processes' episodes, for the record: every process has equally many."""
         if self.world == 1:
             return losses
-        mean = self.accelerator.reduce(torch.tensor(list(losses.values()), device=self.accelerator.device), "mean")
-        assert isinstance(mean, Tensor)
+        mean: Any = self.accelerator.reduce(torch.tensor(list(losses.values()), device=self.accelerator.device), "mean")
         return dict(zip(losses, mean.tolist(), strict=True))
 
     def _refuse_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:

@@ -142,7 +142,7 @@ def test_ctrl_c_at_an_awkward_moment_saves_whole_steps(experiment, tmp_path, und
 def test_a_finished_training_is_not_trained_again(experiment, tmp_path, undisturbed, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in sorted(undisturbed.rglob("*")) if path.is_file()}
     monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step was made"))
-    assert train(load_tiny(experiment, *WITH_DROPOUT), undisturbed) == latest(undisturbed)
+    train(load_tiny(experiment, *WITH_DROPOUT), undisturbed)
     assert {path: path.stat().st_mtime_ns for path in sorted(undisturbed.rglob("*")) if path.is_file()} == before
 
 
