@@ -2,8 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -19,27 +17,13 @@ from fewshot.runs.run import Run
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0  # between two looks at the files of running jobs
 _LINE_SECONDS = 60.0  # between two lines that say how far running cells are
+HEAD = ("cell", "state", "step", "J&F so far", "time")
 _ACTIVITIES = {"features": "preparing", "train": "training", "evaluate": "evaluating"}  # of a running job, by its verb
 
 
-@dataclass(frozen=True)
-class CellView:
-    """`score`: J&F in points, of the last validation while training, of the table's first row when done."""
-
-    label: str
-    state: str
-    step: int
-    steps: int
-    score: float | None
-    seconds: float
-
-    def cells(self) -> tuple[str, ...]:
-        score = "-" if self.score is None else f"{self.score:.1f}"
-        return self.label, self.state, f"{self.step}/{self.steps}", score, str(timedelta(seconds=round(self.seconds)))
-
-
-def view(job: Job, schedule: Schedule) -> CellView:
-    """The cell of an evaluation: where it is, with the training that it may share with others."""
+def view(job: Job, schedule: Schedule) -> tuple[str, ...]:
+    """The cells below HEAD of an evaluation: where it is, with the training that it may share with others. The score is
+    J&F in points, of the last validation while training, of the table's first row when done."""
     state: str = schedule.states[job.name]
     if state in ("waiting", "running"):
         own = [other for other in schedule.jobs if other.name in (*job.needs, job.name)]
@@ -49,8 +33,9 @@ def view(job: Job, schedule: Schedule) -> CellView:
     step, score = run.last_metrics()
     if state == "done":
         score = next(iter(run.results.read_summary().rows.values())).JF
-    seconds = sum(schedule.seconds(name) for name in (job.name, *job.needs))
-    return CellView(job.name, state, step, job.config.train.steps, score, seconds)
+    seconds = round(sum(schedule.seconds(name) for name in (job.name, *job.needs)))
+    shown = "-" if score is None else f"{score:.1f}"
+    return job.name, state, f"{step}/{job.config.train.steps}", shown, str(timedelta(seconds=seconds))
 
 
 class Display:
@@ -84,19 +69,14 @@ class Display:
         self._last_look = now
         views = [view(job, self.schedule) for job in self.evaluations]
         if self._live is not None:
-            self._live.update(_table(views), refresh=True)
+            table = Table(*HEAD, box=None, pad_edge=False)
+            for cells in views:
+                table.add_row(*cells)
+            self._live.update(table, refresh=True)
             return
         periodic = now - self._last_line >= _LINE_SECONDS
-        for cell in views:
-            changed = self._states.get(cell.label) != cell.state
-            if changed or (periodic and cell.state in _ACTIVITIES.values()):
-                log.info("%s: %s, step %s, J&F %s, %s", *cell.cells())
+        for label, state, *further in views:
+            if self._states.get(label) != state or (periodic and state in _ACTIVITIES.values()):
+                log.info("%s: %s, step %s, J&F %s, %s", label, state, *further)
                 self._last_line = now
-            self._states[cell.label] = cell.state
-
-
-def _table(views: Sequence[CellView]) -> Table:
-    table = Table("cell", "state", "step", "J&F so far", "time", box=None, pad_edge=False)
-    for cell in views:
-        table.add_row(*cell.cells())
-    return table
+            self._states[label] = state

@@ -61,7 +61,7 @@ def table_rows(runs: Mapping[str, EvaluatedRun], cells: Sequence[Cell]) -> list[
             change = None
             if run is not None and first is not None and run is not first and row in run.rows and row in first.rows:
                 resamples = cell.config.evaluate.bootstrap_samples
-                change = paired_difference(run.rows[row], first.rows[row], resamples=resamples)
+                change = paired_difference([run.rows[row]], [first.rows[row]], resamples=resamples)
             rows.append(TableRow(cell, row, scores.get(row), controls, change))
     return rows
 

@@ -63,7 +63,7 @@ class Evaluator:
 
     def evaluate(self, task: EvaluationTask) -> list[Record]:
         """Records of all rows: methods x shots, then the controls of the model fed forward."""
-        queries, support = self._open(task)
+        queries, support = self._queries(task), self._support(task.support, task.category)
         records: list[Record] = []
         scored: dict[tuple[str, int], list[Record]] = {}
         for method in self.config.methods:
@@ -82,7 +82,7 @@ class Evaluator:
         steps = self.config.evaluate.curve_steps
         if not steps:
             return []
-        queries, support = self._open(task)
+        queries, support = self._queries(task), self._support(task.support, task.category)
         points: list[CurvePoint] = []
         for method in self.config.methods:
             for shots in self.config.evaluate.shots if method in self.learners else ():
@@ -91,10 +91,6 @@ class Evaluator:
                     found = self._answers(self._row(method, shots), task, queries, predictor, 0.0)
                     points += [CurvePoint(taken, record) for record in found if record.row.scoring == "paper"]
         return points
-
-    def _open(self, task: EvaluationTask) -> tuple[list[Query], Support]:
-        """The task's queries, and all of its support clips."""
-        return [self._query(task, ref) for ref in task.queries], self._support(task.support, task.category)
 
     def _support(self, refs: Sequence[ClipRef], category: str, *, pictures: bool = False) -> Support:
         clips, truths = zip(*(self._load(ref, category, pictures=pictures) for ref in refs), strict=True)
@@ -116,33 +112,27 @@ class Evaluator:
             blind = Support(support.clips, torch.zeros_like(support.masks))
             return self._score(row, task, queries, "conditioning", blind)
         if row.control is Control.WRONG_SENTENCE:
-            swapped = [wrong for query in queries if (wrong := self._with_wrong_text(task, query)) is not None]
+            wrong = ((query, wrong_object_expression(self.catalog, query.ref, task.category)) for query in queries)
+            swapped = [
+                replace(query, clip=replace(query.clip, sentences=(expression.text,)))
+                for query, expression in wrong
+                if expression is not None
+            ]
             return self._score(row, task, swapped, "conditioning", support)
-        records: list[Record] = []
-        for (category, clips), asking in self._by_wrong_class(row, task, queries).items():
-            records += self._score(row, task, asking, "conditioning", self._support(clips, category))
-        return records
-
-    def _with_wrong_text(self, task: EvaluationTask, query: Query) -> Query | None:
-        expression = wrong_object_expression(self.catalog, query.ref, task.category)
-        return None if expression is None else replace(query, clip=replace(query.clip, sentences=(expression.text,)))
-
-    def _by_wrong_class(
-        self, row: Row, task: EvaluationTask, queries: list[Query]
-    ) -> dict[tuple[str, tuple[ClipRef, ...]], list[Query]]:
-        """(class, its support clips) -> queries that get them; those whose video has no other class are left out."""
-        groups: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
+        supports: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
         frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
-        for query in queries:
+        for query in queries:  # those whose video has no other class are left out
             found = wrong_class_support(self.catalog, task, query.ref, shots=row.shots, support_frames=frames)
             if found is not None:
-                groups.setdefault(found, []).append(query)
-        return groups
+                supports.setdefault(found, []).append(query)
+        records: list[Record] = []
+        for (category, clips), asking in supports.items():
+            records += self._score(row, task, asking, "conditioning", self._support(clips, category))
+        return records
 
     # ------------------------------------------------------------------ loading and scoring
 
     def _load(self, ref: ClipRef, category: str, *, pictures: bool = False) -> tuple[Clips, Truth]:
-        features = None if pictures else self.features
         return load_clip(
             self.catalog,
             ref,
@@ -150,13 +140,17 @@ class Evaluator:
             category,
             short_side=self.config.data.short_side,
             max_long_side=self.config.data.max_long_side,
-            features=features,
+            features=None if pictures else self.features,
         )
 
-    def _query(self, task: EvaluationTask, ref: ClipRef) -> Query:
-        clip, truth = self._load(ref, task.category)
-        rows, columns = clip.picture()
-        return Query(ref, clip, load_masks(self.catalog, ref), truth.masks[0, :, rows, columns].numpy())
+    def _queries(self, task: EvaluationTask) -> list[Query]:
+        queries = []
+        for ref in task.queries:
+            clip, truth = self._load(ref, task.category)
+            rows, columns = clip.picture()
+            small = truth.masks[0, :, rows, columns].numpy()
+            queries.append(Query(ref, clip, load_masks(self.catalog, ref), small))
+        return queries
 
     def _score(
         self, row: Row, task: EvaluationTask, queries: list[Query], method: str, support: Support

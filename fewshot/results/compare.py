@@ -63,7 +63,9 @@ def comparison_table(
 def compare(runs: tuple[EvaluatedRun, EvaluatedRun], pair: Pair, *, resamples: int = RESAMPLES) -> Comparison:
     """Raises UserError if the two rows share no item."""
     sides = [run.rows[row] for run, row in zip(runs, pair, strict=True)]
-    difference = paired_difference(*sides, resamples=resamples) if pair[0].group == pair[1].group else None
+    difference = (
+        paired_difference([sides[0]], [sides[1]], resamples=resamples) if pair[0].group == pair[1].group else None
+    )
     if difference is None:
         about = " and ".join(_drawn(run, side) for run, side in zip(runs, sides, strict=True))
         raise UserError(

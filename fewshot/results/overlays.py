@@ -22,11 +22,13 @@ from episodes.files import write_whole
 from episodes.types import Clips
 
 Picture = NDArray[np.uint8]  # (H, W, 3) RGB
+Colour = tuple[int, int, int]
 
 _TRUTH, _PREDICTION = (40, 200, 90), (255, 140, 0)
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 _GAP, _MARGIN, _LABEL = 6, 12, 92  # pixels: between tiles, around the page, left column with a row's name
 _WRAP = 96  # characters of one line of a sentence
+_NOTE = "green: mask, truth; orange: prediction, with the truth's outline in green"
 
 
 @dataclass(frozen=True)
@@ -73,23 +75,30 @@ def draw_overlay(
     """
     if prediction.shape != query.masks.shape or prediction.dtype != np.bool_:
         raise ValueError(f"prediction must be {query.masks.shape} bool, found {prediction.shape} {prediction.dtype}")
-    page = _Page()
-    page.heading(title)
+    strips = [_line(title, _font(17, bold=True), 28)]
     for number, clip in enumerate(support, start=1):
-        page.sentence(f"support {number} of {len(support)}", clip.text)
-        shown = _spread(len(clip.frames), columns)
-        page.row("mask", [_painted(clip.frames[t], clip.masks[t], _TRUTH, tile_height) for t in shown])
-    page.sentence("query", query.text)
-    shown = _spread(len(query.frames), columns)
+        strips.append(_sentence(f"support {number} of {len(support)}", clip.text))
+        painted = [_painted(clip.frames[t], clip.masks[t], _TRUTH, tile_height) for t in _spread(clip, columns)]
+        strips.append(_row("mask", painted))
+    shown = _spread(query, columns)
     plain = [_tile(query.frames[t], tile_height) for t in shown]
     truth = [_painted(query.frames[t], query.masks[t], _TRUTH, tile_height) for t in shown]
     answers = [_painted(query.frames[t], prediction[t], _PREDICTION, tile_height) for t in shown]
     answers = [_outlined(tile, query.masks[t], _TRUTH) for tile, t in zip(answers, shown, strict=True)]
-    page.row("picture", plain, [f"frame {t + 1}" for t in shown])
-    page.row("truth", truth, [_presence(query.masks[t]) for t in shown])
-    page.row("prediction", answers, [f"J {100 * scores[t]:.0f}" for t in shown] if scores is not None else None)
-    page.note("green: mask, truth; orange: prediction, with the truth's outline in green")
-    return page.render()
+    strips += [
+        _sentence("query", query.text),
+        _row("picture", plain, [f"frame {t + 1}" for t in shown]),
+        _row("truth", truth, ["" if query.masks[t].any() else "not in view" for t in shown]),
+        _row("prediction", answers, [f"J {100 * scores[t]:.0f}" for t in shown] if scores is not None else ()),
+        _line(_NOTE, _font(12), 18, left=_MARGIN + _LABEL, above=_GAP, colour=_FAINT),
+    ]
+    height = sum(strip.height for strip in strips) + 2 * _MARGIN - _GAP
+    page = Image.new("RGB", (max(strip.width for strip in strips), height), _PAPER)
+    bottom = _MARGIN
+    for strip in strips:
+        page.paste(strip, (0, bottom))
+        bottom += strip.height
+    return np.asarray(page, dtype=np.uint8)
 
 
 def write_overlay(path: Path, page: Picture) -> None:
@@ -99,15 +108,12 @@ def write_overlay(path: Path, page: Picture) -> None:
     write_whole(path, content.getvalue())
 
 
-def _spread(frames: int, columns: int) -> list[int]:
+def _spread(clip: ClipPicture, columns: int) -> list[int]:
+    frames = len(clip.frames)
     return [round(position) for position in np.linspace(0, frames - 1, min(frames, columns))]
 
 
-def _presence(mask: NDArray[np.bool_]) -> str:
-    return "" if mask.any() else "not in view"
-
-
-def _painted(frame: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int], height: int) -> Picture:
+def _painted(frame: Picture, mask: NDArray[np.bool_], colour: Colour, height: int) -> Picture:
     """The frame as a tile: pale and grey outside the mask, so that the object keeps its own colours, and outlined."""
     tile = _tile(frame, height)
     inside = _fitted(mask, tile)
@@ -117,7 +123,7 @@ def _painted(frame: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, in
     return _outlined(painted, mask, colour)
 
 
-def _outlined(tile: Picture, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> Picture:
+def _outlined(tile: Picture, mask: NDArray[np.bool_], colour: Colour) -> Picture:
     lines, _ = cv2.findContours(_fitted(mask, tile).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return np.asarray(cv2.drawContours(tile.copy(), lines, -1, colour, thickness=2), dtype=np.uint8)
 
@@ -139,68 +145,38 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
-@dataclass(frozen=True)
-class _Text:
-    text: str
-    at: tuple[int, int]
-    font: ImageFont.FreeTypeFont
-    colour: tuple[int, int, int]
-    anchor: str
+# --------------------------------------------------------------------------- strips of a page, each with its margins
 
 
-class _Page:
-    """Rows laid out from top to bottom; the page takes the size that they need."""
+def _line(
+    text: str, font: ImageFont.FreeTypeFont, height: int, *, left: int = _MARGIN, above: int = 0, colour: Colour = _INK
+) -> Image.Image:
+    """A paragraph in lines of `height` pixels."""
+    lines = textwrap.wrap(text, _WRAP) or [""]
+    width = left + max(int(font.getlength(line)) for line in lines) + 1 + _MARGIN
+    strip = Image.new("RGB", (width, above + height * len(lines)), _PAPER)
+    for number, line in enumerate(lines):
+        ImageDraw.Draw(strip).text((left, above + number * height), line, font=font, fill=colour)
+    return strip
 
-    def __init__(self) -> None:
-        self._tiles: list[tuple[Picture, int, int]] = []
-        self._texts: list[_Text] = []
-        self._bottom, self._right = _MARGIN, 0
 
-    def heading(self, text: str) -> None:
-        self._lines(text, _font(17, bold=True), _MARGIN, 28)
+def _sentence(label: str, text: str) -> Image.Image:
+    bold = _font(14, bold=True)
+    strip = _line(f"“{text}”", _font(15), 24, left=_MARGIN + int(bold.getlength(label)) + 10, above=_GAP)
+    ImageDraw.Draw(strip).text((_MARGIN, _GAP), label, font=bold, fill=_FAINT)
+    return strip
 
-    def sentence(self, label: str, text: str) -> None:
-        self._bottom += _GAP
-        font = _font(14, bold=True)
-        self._texts.append(_Text(label, (_MARGIN, self._bottom), font, _FAINT, "la"))
-        self._lines(f"“{text}”", _font(15), _MARGIN + int(font.getlength(label)) + 10, 24)
 
-    def note(self, text: str) -> None:
-        self._bottom += _GAP
-        self._lines(text, _font(12), _MARGIN + _LABEL, 18, _FAINT)
-
-    def row(self, label: str, tiles: Sequence[Picture], captions: Sequence[str] | None = None) -> None:
-        height = tiles[0].shape[0]
-        self._texts.append(_Text(label, (_MARGIN, self._bottom + height // 2), _font(13), _FAINT, "lm"))
-        left = _MARGIN + _LABEL
-        for position, tile in enumerate(tiles):
-            self._tiles.append((tile, left, self._bottom))
-            if captions:
-                middle = (left + tile.shape[1] // 2, self._bottom + height + 3)
-                self._texts.append(_Text(captions[position], middle, _font(12), _FAINT, "ma"))
-            left += tile.shape[1] + _GAP
-        self._right = max(self._right, left - _GAP)
-        self._bottom += height + (18 if captions and any(captions) else 0) + _GAP
-
-    def render(self) -> Picture:
-        size = (self._right + _MARGIN, self._bottom + _MARGIN - _GAP)
-        page = Image.new("RGB", size, _PAPER)
-        for tile, left, top in self._tiles:
-            page.paste(Image.fromarray(tile), (left, top))
-        draw = ImageDraw.Draw(page)
-        for item in self._texts:
-            draw.text(item.at, item.text, font=item.font, fill=item.colour, anchor=item.anchor)
-        return np.asarray(page, dtype=np.uint8)
-
-    def _lines(
-        self,
-        text: str,
-        font: ImageFont.FreeTypeFont,
-        left: int,
-        height: int,
-        colour: tuple[int, int, int] = _INK,
-    ) -> None:
-        for line in textwrap.wrap(text, _WRAP) or [""]:
-            self._texts.append(_Text(line, (left, self._bottom), font, colour, "la"))
-            self._right = max(self._right, left + int(font.getlength(line)) + 1)
-            self._bottom += height
+def _row(label: str, tiles: Sequence[Picture], captions: Sequence[str] = ()) -> Image.Image:
+    """Tiles side by side behind their name, captions below them."""
+    height = tiles[0].shape[0]
+    width = _MARGIN + _LABEL + sum(tile.shape[1] + _GAP for tile in tiles) - _GAP + _MARGIN
+    strip = Image.new("RGB", (width, height + (18 if any(captions) else 0) + _GAP), _PAPER)
+    draw = ImageDraw.Draw(strip)
+    draw.text((_MARGIN, height // 2), label, font=_font(13), fill=_FAINT, anchor="lm")
+    left = _MARGIN + _LABEL
+    for tile, caption in zip(tiles, captions or [""] * len(tiles), strict=True):
+        strip.paste(Image.fromarray(tile), (left, 0))
+        draw.text((left + tile.shape[1] // 2, height + 3), caption, font=_font(12), fill=_FAINT, anchor="ma")
+        left += tile.shape[1] + _GAP
+    return strip

@@ -52,59 +52,34 @@ class _ClusterTable:
     by_class: bool  # True: each class counts equally; False: each frame does
 
 
-def estimate(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
-    """Mean and 95 % interval of the records of one method, all of one scoring.
+def estimate(*trainings: Sequence[Record], resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+    """Mean and 95 % interval of the records of one row, from one training or the mean of several.
 
-    `paper` pools all frames; `davis` takes the mean of each sequence, then of each class, then of the classes.
-    Raises ValueError if there is no record, an item occurs twice, or scorings are mixed.
-    """
-    table = _cluster_table(records)
-    low, high = _interval(_bootstrap(table, resamples, seed))
-    j, f = (float(100 * value) for value in _mean(table))
-    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
-
-
-def paired_difference(
-    first: Sequence[Record], second: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Difference | None:
-    """Difference of two methods on the items (seed, class, video, object, sentence) that both answered.
-
-    Both are resampled by the same draws: what makes a class or video hard for both cancels. None if they share no item.
-    """
-    return difference_over_trainings([first], [second], resamples=resamples, seed=seed)
-
-
-def estimate_over_trainings(
-    trainings: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Estimate:
-    """Mean of several trainings of one method, each pooled as `estimate` does, and its 95 % interval.
-
-    All trainings are resampled by the same draws of classes and videos and then averaged; trainings themselves are not
-    resampled, so their spread is not in the interval. Raises ValueError as `estimate` does, and if they answered
-    different items.
+    `paper` pools all frames; `davis` takes the mean of each sequence, then of each class, then of the classes. All
+    trainings are resampled by the same draws of classes and videos and then averaged; trainings themselves are not
+    resampled, so their spread is not in the interval. Raises ValueError if there is no record, an item occurs twice,
+    scorings are mixed, or trainings answered different items.
     """
     if len({frozenset(record.item for record in records) for records in trainings}) != 1:
         raise ValueError("trainings of one method must have answered the same items, at least one training")
-    mean, drawn = _over_trainings(trainings, resamples, seed)
-    low, high = _interval(drawn)
-    j, f = (float(100 * value) for value in mean)
-    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+    return Estimate(**_in_points(*_over_trainings(trainings, resamples, seed)))
 
 
-def difference_over_trainings(
+def paired_difference(
     first: Sequence[Sequence[Record]], second: Sequence[Sequence[Record]], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Difference | None:
-    """`paired_difference` of two methods that were each trained once or several times: means over their trainings, on
-    the items that all trainings of both answered. None if there is no such item."""
+    """Difference of two rows, means over their trainings, on the items (seed, class, video, object, sentence) that all
+    trainings of both answered; None if there is no such item.
+
+    Both are resampled by the same draws: what makes a class or video hard for both cancels.
+    """
     shared = set.intersection(*({record.item for record in records} for records in (*first, *second)))
     if not shared:
         return None
     sides = [[[r for r in records if r.item in shared] for records in side] for side in (first, second)]
     # Equal items make equal clusters, and equal seeds then make equal draws.
     (mean, drawn), (other_mean, other_drawn) = (_over_trainings(side, resamples, seed) for side in sides)
-    low, high = _interval(drawn - other_drawn)
-    j, f = (float(100 * value) for value in mean - other_mean)
-    return Difference(items=len(shared), J=j, F=f, JF_low=low, JF_high=high)
+    return Difference(**_in_points(mean - other_mean, drawn - other_drawn), items=len(shared))
 
 
 def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
@@ -119,10 +94,8 @@ def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLE
     tables = {group: _cluster_table(parts[group]) for group in sorted(parts)}
     if not tables:
         raise ValueError("no records to average: give those of one run for each group")
-    drawn = [_bootstrap(table, resamples, (seed, group)) for group, table in tables.items()]
-    low, high = _interval(np.mean(drawn, axis=0))
-    j, f = (float(100 * value) for value in np.mean([_mean(table) for table in tables.values()], axis=0))
-    return Estimate(J=j, F=f, JF_low=low, JF_high=high)
+    drawn = np.mean([_bootstrap(table, resamples, (seed, group)) for group, table in tables.items()], axis=0)
+    return Estimate(**_in_points(np.mean([_mean(table) for table in tables.values()], axis=0), drawn))
 
 
 def means_by(records: Sequence[Record], key: Callable[[Record], Part]) -> dict[Part, tuple[float, float]]:
@@ -200,8 +173,8 @@ def _bootstrap(table: _ClusterTable, resamples: int, seed: int | Sequence[int]) 
     return np.concatenate(means)
 
 
-def _interval(drawn: NDArray[np.float64]) -> tuple[float, float]:
-    """Percentile interval of J&F in points, from (R, 2) resampled J and F."""
+def _in_points(mean: NDArray[np.float64], drawn: NDArray[np.float64]) -> dict[str, float]:
+    """(2,) J and F and (R, 2) resampled ones, as fractions -> J, F, and the percentile interval of J&F, in points."""
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(100 * drawn.mean(axis=1), (tail, 100 - tail))
-    return float(low), float(high)
+    interval = np.percentile(100 * drawn.mean(axis=1), (tail, 100 - tail))
+    return dict(zip(("J", "F", "JF_low", "JF_high"), map(float, (*(100 * mean), *interval)), strict=True))

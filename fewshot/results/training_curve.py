@@ -52,8 +52,5 @@ def curve_picture(series: Series) -> bytes | None:
 
 def _smoothed(values: tuple[float, ...], window: int) -> list[float]:
     """Mean of the last `window` values; fewer at the start."""
-    means = []
-    for stop in range(1, len(values) + 1):
-        recent = values[max(0, stop - window) : stop]
-        means.append(sum(recent) / len(recent))
-    return means
+    recent = (values[max(0, stop - window) : stop] for stop in range(1, len(values) + 1))
+    return [sum(part) / len(part) for part in recent]

@@ -12,7 +12,7 @@ from fewshot.results.comparable import benchmark_differences, benchmark_text, ex
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record
 from fewshot.results.row import HEAD, Row, in_order
-from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate_over_trainings, means_by
+from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate, means_by
 from fewshot.results.summary import visible_scores
 
 
@@ -39,7 +39,7 @@ class Result:
 
     @cached_property
     def estimate(self) -> Estimate:
-        return estimate_over_trainings(self.trainings, resamples=self.experiment.resamples)
+        return estimate(*self.trainings, resamples=self.experiment.resamples)
 
     @property
     def visible(self) -> list[float]:

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from fewshot.results.page.content import Page, Table
 from fewshot.results.tables import numeric_columns
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    **{sign: f"\\{sign}" for sign in "{}$&#_%"},
-    "“": "``",
-    "”": "''",
-}
+_SPECIAL = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        '"': r"\textquotedbl{}",
+        **{sign: f"\\{sign}" for sign in "{}$&#_%"},
+        "“": "``",
+        "”": "''",
+    }
+)
 _LONG = 32  # characters: a column with a longer cell gets lines of its own, and a longer word may be broken
 _HEAD_WIDTH = 12  # characters of a line in the head of a column
 _PAGE_WIDTH = 80  # characters of \footnotesize that a text width of 345 pt (LaTeX's article) holds, about
@@ -83,12 +85,5 @@ def _number(cell: str) -> str:
 def _text(text: str) -> str:
     """Plain text as LaTeX: on one line, without control characters, long words breakable."""
     words = "".join(c if c.isprintable() else " " for c in text).split()
-    return " ".join(r"\allowbreak{}".join(_escaped(part) for part in _parts(word)) for word in words)
-
-
-def _parts(word: str) -> list[str]:
-    return [word[start : start + 16] for start in range(0, len(word), 16)] if len(word) > _LONG else [word]
-
-
-def _escaped(text: str) -> str:
-    return "".join(_SPECIAL.get(sign, sign) for sign in text)
+    parts = (textwrap.wrap(word, 16, break_on_hyphens=False) if len(word) > _LONG else [word] for word in words)
+    return " ".join(r"\allowbreak{}".join(part.translate(_SPECIAL) for part in of_word) for of_word in parts)

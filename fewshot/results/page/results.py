@@ -7,7 +7,7 @@ from fewshot.results.page.content import Block, Figure, Section, Table
 from fewshot.results.page.experiments import Result, Stratum, adaptation_results
 from fewshot.results.page.plots import BarPlot, LinePlot
 from fewshot.results.page.spreads import average, spread_blocks
-from fewshot.results.statistics import Estimate, difference_over_trainings
+from fewshot.results.statistics import Estimate, paired_difference
 from fewshot.results.tables import (
     INTERVAL_HEAD,
     SCORE_HEAD,
@@ -175,5 +175,5 @@ def _difference(result: Result, other: Result | None) -> tuple[str, str, str]:
     difference = None
     if other is not None and result.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
         resamples = result.experiment.resamples
-        difference = difference_over_trainings(result.trainings, other.trainings, resamples=resamples)
+        difference = paired_difference(result.trainings, other.trainings, resamples=resamples)
     return (*change_cells(difference), "-" if difference is None else str(difference.items))

@@ -175,9 +175,9 @@ def test_the_display_names_state_step_and_score_of_each_cell(jobs, caplog):
     ]
     (cell.folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 4')
     schedule = Schedule(jobs)
-    assert view(cell, schedule).cells() == ("a", "waiting", "30/1000", "42.0", "0:00:00")
+    assert view(cell, schedule) == ("a", "waiting", "30/1000", "42.0", "0:00:00")
     schedule.states["features-0"] = "running"
-    assert view(cell, schedule).state == "preparing"
+    assert view(cell, schedule)[1] == "preparing"
     schedule.states.update({"features-0": "done", "training-0": "running"})
     with caplog.at_level("INFO", "fewshot"), Display(schedule) as display:
         display()

@@ -9,10 +9,8 @@ import pytest
 from fewshot.results.records import Item, Record
 from fewshot.results.row import Row
 from fewshot.results.statistics import (
-    difference_over_trainings,
     estimate,
     estimate_over_groups,
-    estimate_over_trainings,
     means_by,
     paired_difference,
 )
@@ -197,7 +195,7 @@ def test_a_paired_difference_cancels_what_is_hard_for_both() -> None:
 
     better, worse = _grid(lambda c, v, s: score(c, v, s) + 0.1), _grid(score)
 
-    found = paired_difference(better, worse)
+    found = paired_difference([better], [worse])
 
     assert found is not None
     assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((10, 10, 10))
@@ -208,28 +206,28 @@ def test_a_paired_difference_uses_only_what_both_answered() -> None:
     first = [_record(0.9), _record(0.1, video="v1")]
     second = [_record(0.5), _record(1.0, video="v2")]
 
-    found = paired_difference(first, second)
+    found = paired_difference([first], [second])
 
     assert found is not None
     assert (found.items, found.JF) == (1, pytest.approx(40))
 
 
 def test_methods_without_a_common_item_have_no_difference() -> None:
-    assert paired_difference([_record(0.9)], [_record(0.9, video="v1")]) is None
+    assert paired_difference([[_record(0.9)]], [[_record(0.9, video="v1")]]) is None
 
 
 def _uneven(c: int, v: int, s: int) -> float:
     return 0.3 + (7 * c + 3 * v + s) % 8 / 20
 
 
-def test_one_training_alone_is_the_mean_over_trainings() -> None:
-    assert estimate_over_trainings([_grid(_uneven)]) == estimate(_grid(_uneven))
+def test_equal_trainings_have_the_estimate_of_one() -> None:
+    assert estimate(_grid(_uneven), _grid(_uneven)) == estimate(_grid(_uneven))
 
 
 def test_trainings_that_err_oppositely_leave_no_doubt_together() -> None:
     trainings = [_grid(_uneven), _grid(lambda c, v, s: 1 - _uneven(c, v, s))]
 
-    found = estimate_over_trainings(trainings)
+    found = estimate(*trainings)
 
     # Both are resampled by the same draws, so what one gains the other loses in every resample.
     assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((50, 50, 50))
@@ -239,18 +237,18 @@ def test_trainings_that_err_oppositely_leave_no_doubt_together() -> None:
 def test_trainings_of_one_method_must_have_answered_the_same_items() -> None:
     for trainings in ([_grid(_uneven), _grid(_uneven, videos=4)], []):
         with pytest.raises(ValueError, match="the same items"):
-            estimate_over_trainings(trainings)
+            estimate(*trainings)
 
 
 def test_a_difference_over_trainings_is_that_of_their_means_on_what_all_answered() -> None:
     first = [_grid(lambda c, v, s: _uneven(c, v, s) + 0.1), _grid(lambda c, v, s: _uneven(c, v, s) + 0.2, videos=3)]
 
-    found = difference_over_trainings(first, [_grid(_uneven)])
+    found = paired_difference(first, [_grid(_uneven)])
 
     assert found is not None
     assert found.items == 4 * 3 * 3
     assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((15, 15, 15))
-    assert difference_over_trainings(first, [[_record(0.5, seed=9)]]) is None
+    assert paired_difference(first, [[_record(0.5, seed=9)]]) is None
 
 
 def test_means_by_class_and_by_seed_are_those_of_their_records() -> None:
