@@ -1,7 +1,7 @@
 """What training and evaluation build from a config alike: catalog, network, cached features."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ def cached_features(
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
     store = FeatureStore(config.machine.cache, image_fingerprint(image), *sizes)
-    frames = list(_all_frames(catalog))
+    frames = [video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames]
     missing = store.missing(frames)
     if missing:
         log.info(
@@ -142,7 +142,3 @@ def _size(path: Path, decode: Callable[[Path], NDArray[np.uint8]]) -> tuple[int,
     except DAMAGE:
         height, width = decode(path).shape[:2]
         return width, height
-
-
-def _all_frames(catalog: VideoCatalog) -> Iterable[Path]:
-    return (video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ def add_start(path: Path, *, seed: int, step: int, data_changes: Sequence[str] =
         kept = path.with_name(f"{path.name}.damaged")
         os.replace(path, kept)
         log.warning("the damaged file is kept as %s", kept)
+    installed = {package.name: package.version for package in distributions()}
     start = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": step,
@@ -36,7 +37,7 @@ def add_start(path: Path, *, seed: int, step: int, data_changes: Sequence[str] =
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: installed.get(name) for name in _PACKAGES},
     }
     write_whole(path, (json.dumps({"starts": [*starts, start]}, indent=2) + "\n").encode())
 
@@ -54,13 +55,6 @@ def read_starts(path: Path) -> list[dict[str, Any]]:
         damage = f"{type(error).__name__}: {error}"
     log.warning("%s is damaged (%s): the starts that it listed are not known", path, damage)
     return []
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _git_commit() -> str | None:
