@@ -18,7 +18,7 @@ setup(
     python_requires=">=3.11",
     packages=[
         *find_packages(include=["episodes*", "models*", "fewshot*"]),
-        *("fewshot.shipped.configs", "fewshot.shipped.experiments"),  # as fewshot/config/shipped.py looks for them
+        *("fewshot.shipped.configs", "fewshot.shipped.experiments"),  # as fewshot/config/document.py looks for them
     ],
     package_dir={"fewshot.shipped.configs": "configs", "fewshot.shipped.experiments": "experiments"},
     package_data={

@@ -10,9 +10,8 @@ from typing import Any
 
 from episodes.errors import ConfigError
 from fewshot.ablation.config import AblationConfig
-from fewshot.config.document import Document, load_document, merge, parse_override
+from fewshot.config.document import Document, load_document, merge, own_or_shipped, parse_override
 from fewshot.config.experiment import ExperimentConfig, check_section, plain
-from fewshot.config.shipped import own_or_shipped
 from fewshot.config.yaml_text import Key
 
 MANY_CELLS = 64  # more are probably a mistake in the grid

@@ -1,5 +1,6 @@
 """An experiment's values and where each was set: files that extend others, and `key=value` overrides."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +9,14 @@ from typing import Any
 
 from episodes.errors import ConfigError
 from episodes.files import shown
-from fewshot.config.shipped import own_or_shipped
 from fewshot.config.yaml_text import Key, Places, read_yaml
 
 _OVERRIDE = "override "  # first word of the place of a value that an override set
 _MAX_BYTES = 1_000_000
 _HINT = "Name a YAML file, such as experiments/demo.yaml."
+_FOLDERS = ("configs", "experiments")  # that come with the project; files of the one extend files of the other
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = _PACKAGE / "shipped"  # where setup.py puts the two folders in a wheel
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,15 @@ def load_document(path: Path) -> Document:
     looked for among the project's own. Raises ConfigError.
     """
     return _load(own_or_shipped(path), (), {})
+
+
+def own_or_shipped(name: Path | str, beside: Path = Path()) -> Path:
+    """The file `name`, relative to the folder `beside`; where there is none, the project's own file of that name."""
+    own = beside / name
+    if os.path.exists(own) or next(iter(Path(name).parts), None) not in _FOLDERS:
+        return own
+    shipped = (_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent) / name
+    return shipped if os.path.isfile(shipped) else own
 
 
 def dotted(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
