@@ -56,14 +56,14 @@ class AnnotatedClip:
             raise UserError("no frame of the annotated clip shows its object: every mask is empty")
 
 
+@dataclass(frozen=True)
 class Segmenter:
-    """A trained model, its picture size and its learner."""
+    """A trained model, its learner, its picture size and how it decodes."""
 
-    def __init__(self, network: FewShotRVOS, learner: Learner, data: DataConfig, decoding: Decoding) -> None:
-        self.network = network
-        self.learner = learner
-        self.data = data
-        self.decoding = decoding
+    network: FewShotRVOS
+    learner: Learner
+    data: DataConfig
+    decoding: Decoding
 
     @classmethod
     def open(cls, folder: Path | str, device: torch.device | str = "cpu") -> Segmenter:
@@ -111,12 +111,12 @@ class Segmenter:
         )
 
 
+@dataclass(frozen=True)
 class AdaptedSegmenter:
     """A model that has taken in one support set."""
 
-    def __init__(self, segmenter: Segmenter, predictor: Predictor) -> None:
-        self.segmenter = segmenter
-        self.predictor = predictor
+    segmenter: Segmenter
+    predictor: Predictor
 
     def segment(self, frames: Frames, sentence: str) -> Masks:
         """frames (T, H, W, 3) uint8 RGB -> masks (T, H, W) bool of the object that the sentence refers to."""

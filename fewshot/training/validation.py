@@ -25,15 +25,15 @@ class ValidationScores:
         return (self.J + self.F) / 2
 
 
+@dataclass(frozen=True)
 class Validation:
-    """The first `count` validation episodes."""
+    """The first `count` episodes of `dataset`, which may have cached features; `pictures` has the same ones with decoded
+    frames, for drawing."""
 
-    def __init__(self, dataset: EpisodeDataset, pictures: EpisodeDataset, count: int, decoding: Decoding) -> None:
-        """`pictures` has the same episodes with decoded frames, for drawing; `dataset` may have cached features."""
-        self.dataset = dataset
-        self.pictures = pictures
-        self.count = count
-        self.decoding = decoding
+    dataset: EpisodeDataset
+    pictures: EpisodeDataset
+    count: int
+    decoding: Decoding
 
     def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:
         """Scores, and a picture (H, W, 3) of the first episode."""
