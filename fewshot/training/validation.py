@@ -27,8 +27,7 @@ class ValidationScores:
 
 @dataclass(frozen=True)
 class Validation:
-    """The first `count` episodes of `dataset`, which may have cached features; `pictures` has the same ones with decoded
-    frames, for drawing."""
+    """The first `count` episodes of `dataset`, which may hold features; `pictures` has the same ones with frames."""
 
     dataset: EpisodeDataset
     pictures: EpisodeDataset
