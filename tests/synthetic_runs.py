@@ -13,12 +13,11 @@ from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.config.yaml_text import dump
-from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.results.page.content import Page
 from fewshot.results.page.report import build_page
-from fewshot.results.records import Item, Record
+from fewshot.results.records import CurvePoint, Item, Record
 from fewshot.results.row import Row
 from fewshot.results.summary import summarise
 from fewshot.runs.run import Run, evaluated_runs, evaluation_of

@@ -3,13 +3,12 @@
 import logging
 import time
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from rich.live import Live
 from rich.table import Table
 
-from fewshot.ablation.job import Job
+from fewshot.ablation.jobs import Job
 from fewshot.ablation.schedule import Schedule
 from fewshot.runs.progress import console
 from fewshot.runs.run import Run
@@ -53,9 +52,7 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._show(time.monotonic())
         if self._live is not None:
             self._live.stop()

@@ -28,7 +28,7 @@ from submitit.helpers import Checkpointable, environment_variables
 
 from episodes.errors import UserError
 from fewshot.ablation.config import SlurmConfig
-from fewshot.ablation.job import Job
+from fewshot.ablation.jobs import Job
 from fewshot.runs.interruption import children_shielded
 
 _PROGRAM = "fewshot"  # the module whose command line a job runs

@@ -12,8 +12,8 @@ from episodes.errors import ConfigError, SamplingError, UserError
 from episodes.files import write_whole
 from fewshot.ablation.cells import Ablation, Cell
 from fewshot.ablation.display import Display
+from fewshot.ablation.jobs import plan_jobs
 from fewshot.ablation.launch import Launcher
-from fewshot.ablation.plan import plan_jobs
 from fewshot.ablation.plot import draw_plot
 from fewshot.ablation.schedule import Schedule
 from fewshot.ablation.table import table_rows, write_csv, write_markdown

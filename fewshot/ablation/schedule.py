@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from fewshot.ablation.job import Job
+from fewshot.ablation.jobs import Job
 from fewshot.ablation.launch import Launcher, RunningJob
 from fewshot.runs.interruption import uninterrupted
 

@@ -16,9 +16,8 @@ from episodes.task_file import task_file_text
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.evaluation.evaluator import Evaluator
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.records import Record
+from fewshot.results.records import CurvePoint, Record
 from fewshot.results.summary import summarise
 from fewshot.runs.build import cached_features, restored_network
 from fewshot.runs.checkpoint import load_checkpoint, read_state

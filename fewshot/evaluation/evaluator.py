@@ -17,11 +17,10 @@ from fewshot.config.experiment import ExperimentConfig
 from fewshot.evaluation.prototype import PrototypePredictor
 from fewshot.evaluation.query import Query
 from fewshot.learners import Decoding, Learner, Predicts, build_learner
-from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery, Pick, asked, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
-from fewshot.results.records import Record, split
+from fewshot.results.records import CurvePoint, Record, grouped, split
 from fewshot.results.row import Row
 from fewshot.runs.features import FeatureStore
 from models.network import FewShotRVOS
@@ -216,9 +215,6 @@ class Evaluator:
 
 def _alike(queries: list[Query]) -> Iterator[list[Query]]:
     """Batches of queries of one length and padded size."""
-    groups: dict[tuple[int, ...], list[Query]] = {}
-    for query in queries:
-        groups.setdefault((query.clip.times.shape[1], *query.clip.size), []).append(query)
-    for group in groups.values():
-        for start in range(0, len(group), QUERIES_AT_ONCE):
-            yield group[start : start + QUERIES_AT_ONCE]
+    for alike in grouped(queries, lambda query: (query.clip.times.shape[1], *query.clip.size)).values():
+        for start in range(0, len(alike), QUERIES_AT_ONCE):
+            yield alike[start : start + QUERIES_AT_ONCE]

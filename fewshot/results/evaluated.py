@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from episodes.task_file import TaskFile
-from fewshot.config.document import dotted
-from fewshot.results.adaptation_curve import CurvePoint
 from fewshot.results.gallery import DrawnQuery
-from fewshot.results.records import Record, split
+from fewshot.results.records import CurvePoint, Record, split
 from fewshot.results.row import Row
 from fewshot.results.summary import Summary
 from fewshot.results.training_curve import Series
@@ -37,11 +35,6 @@ class EvaluatedRun:
     start: Mapping[str, Any]
     series: Series
     training_curve: Path | None = None
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """`config` by dotted keys."""
-        return dotted(self.config)
 
     @property
     def manifest(self) -> str:

@@ -1,4 +1,4 @@
-"""What an evaluation measured: one record for each clip and way of predicting it, and their lines as CSV.
+"""What an evaluation measured: one record for each clip and way of predicting it, adaptation curves, both as CSV.
 
 A record keeps sums over frames, so that scores can be pooled by frame (`paper`) and by sequence (`davis`).
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from fewshot.results.metrics import Scores
 from fewshot.results.row import NAMES, Row, in_order
 
 Parsed = TypeVar("Parsed")
+Value = TypeVar("Value")
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, order=True)
@@ -98,27 +100,39 @@ class Record:
         return self.F_sum / self.frames
 
 
+class CurvePoint(NamedTuple):
+    """One predicted clip, scored as `paper`, and the number of gradient steps on the support before it."""
+
+    steps: int
+    record: Record
+
+
+def grouped(values: Iterable[Value], key: Callable[[Value], Key]) -> dict[Key, list[Value]]:
+    """The values of each key, keys as they first occur."""
+    parts: dict[Key, list[Value]] = {}
+    for value in values:
+        parts.setdefault(key(value), []).append(value)
+    return parts
+
+
 def split(records: Iterable[Record]) -> dict[Row, list[Record]]:
     """The records of each row, rows in the order of tables."""
-    parts: dict[Row, list[Record]] = {}
-    for record in records:
-        parts.setdefault(record.row, []).append(record)
+    parts = grouped(records, lambda record: record.row)
     return {row: parts[row] for row in in_order(parts)}
 
 
-COLUMNS = (
+def by_steps(points: Iterable[CurvePoint]) -> dict[tuple[Row, int], list[Record]]:
+    """The records of each row after each number of steps."""
+    parts = grouped(points, lambda point: (point.record.row, point.steps))
+    return {key: [point.record for point in part] for key, part in parts.items()}
+
+
+# --------------------------------------------------------------------------- as CSV
+
+_COLUMNS = (
     *(*NAMES, "seed", "class", "video", "object", "expression"),
     *("frames", "J", "F", "J_sum", "F_sum", "visible", "J_visible_sum", "F_visible_sum", "seconds"),
 )
-
-
-def record_cells(record: Record) -> tuple[str | float | None, ...]:
-    """The cells of COLUMNS. The means J and F are for people; of the sums and seconds, CSV keeps every bit."""
-    return (
-        *(*astuple(record.row), *astuple(record.item)),
-        *(record.frames, f"{record.J:.6f}", f"{record.F:.6f}", record.J_sum, record.F_sum),
-        *(record.visible, record.J_visible_sum, record.F_visible_sum, record.seconds),
-    )
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
@@ -130,10 +144,36 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | float | None]
     return text.getvalue()
 
 
-def parse_csv(
-    text: str, path: Path, columns: Sequence[str], parse: Callable[[Mapping[str, str]], Parsed]
-) -> list[Parsed]:
-    """What `parse` makes of each line of `text`, the content of `path`. UserError names file, line and value."""
+def records_text(records: Iterable[Record]) -> str:
+    """The records as CSV."""
+    return csv_text(_COLUMNS, map(_cells, records))
+
+
+def curve_text(points: Iterable[CurvePoint]) -> str:
+    """The points as CSV: the columns of records after the number of steps."""
+    return csv_text(("steps", *_COLUMNS), ((steps, *_cells(record)) for steps, record in points))
+
+
+def _cells(record: Record) -> tuple[str | float | None, ...]:
+    """The cells of _COLUMNS. The means J and F are for people; of the sums and seconds, CSV keeps every bit."""
+    return (
+        *(*astuple(record.row), *astuple(record.item)),
+        *(record.frames, f"{record.J:.6f}", f"{record.F:.6f}", record.J_sum, record.F_sum),
+        *(record.visible, record.J_visible_sum, record.F_visible_sum, record.seconds),
+    )
+
+
+def parse_records(text: str, path: Path) -> list[Record]:
+    """The records of `text`, the content of `path`, in its order. UserError names file, line and value."""
+    return _parse(text, path, _COLUMNS, _record)
+
+
+def parse_curve(text: str, path: Path) -> list[CurvePoint]:
+    """The points of `text`, as `parse_records` does."""
+    return _parse(text, path, ("steps", *_COLUMNS), lambda line: CurvePoint(int(line["steps"]), _record(line)))
+
+
+def _parse(text: str, path: Path, columns: Sequence[str], parse: Callable[[Mapping[str, str]], Parsed]) -> list[Parsed]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     missing = [name for name in columns if name not in (rows.fieldnames or ())]
     if missing:
@@ -147,23 +187,10 @@ def parse_csv(
     return parsed
 
 
-def records_text(records: Iterable[Record]) -> str:
-    """The records as CSV."""
-    return csv_text(COLUMNS, map(record_cells, records))
-
-
-def parse_records(text: str, path: Path) -> list[Record]:
-    """The records of `text`, the content of `path`, in its order; UserError as `parse_csv` raises it."""
-    return parse_csv(text, path, COLUMNS, parse_record)
-
-
-def parse_record(line: Mapping[str, str]) -> Record:
-    """The record of a line by its columns. ValueError or TypeError where a cell is absent or refused."""
+def _record(line: Mapping[str, str]) -> Record:
+    """ValueError or TypeError where a cell is absent or refused."""
     control = Control(line["control"]) if line["control"] else None
     row = Row(line["method"], int(line["shots"]), control, line["scoring"], int(line["group"]))
     item = Item(int(line["seed"]), *(line[name] for name in ("class", "video", "object", "expression")))
-    frames, visible = int(line["frames"]), int(line["visible"])
-    j, f, j_visible, f_visible, seconds = (
-        float(line[name]) for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum", "seconds")
-    )
-    return Record(row, item, frames, j, f, visible, j_visible, f_visible, seconds)
+    sums = {name: float(line[name]) for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum", "seconds")}
+    return Record(row, item, frames=int(line["frames"]), visible=int(line["visible"]), **sums)

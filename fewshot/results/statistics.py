@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fewshot.results.records import Record
+from fewshot.results.records import Record, grouped
 
 Part = TypeVar("Part", int, str)
 
@@ -88,10 +88,8 @@ def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLE
     Groups are fixed, and each counts equally: classes and videos are drawn within each group, apart from the others,
     and each resample averages the groups' means. Raises ValueError as `estimate` does.
     """
-    parts: dict[int, list[Record]] = {}
-    for record in records:
-        parts.setdefault(record.row.group, []).append(record)
-    tables = {group: _cluster_table(parts[group]) for group in sorted(parts)}
+    parts = sorted(grouped(records, lambda record: record.row.group).items())
+    tables = {group: _cluster_table(of_group) for group, of_group in parts}
     if not tables:
         raise ValueError("no records to average: give those of one run for each group")
     drawn = np.mean([_bootstrap(table, resamples, (seed, group)) for group, table in tables.items()], axis=0)
@@ -100,12 +98,9 @@ def estimate_over_groups(records: Sequence[Record], *, resamples: int = RESAMPLE
 
 def means_by(records: Sequence[Record], key: Callable[[Record], Part]) -> dict[Part, tuple[float, float]]:
     """(J, F) in points of the records of each key (a class, a seed), keys ascending, pooled as their scoring asks."""
-    parts: dict[Part, list[Record]] = {}
-    for record in records:
-        parts.setdefault(key(record), []).append(record)
     means = {}
-    for part in sorted(parts):
-        j, f = (float(100 * value) for value in _mean(_cluster_table(parts[part])))
+    for part, held in sorted(grouped(records, key).items()):
+        j, f = (float(100 * value) for value in _mean(_cluster_table(held)))
         means[part] = (j, f)
     return means
 

@@ -16,12 +16,11 @@ from typing import Any
 
 from episodes.errors import UserError
 from episodes.task_file import parse_task_file
-from fewshot.results.adaptation_curve import CurvePoint, curve_text, parse_curve
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.gallery import DrawnQuery, index_text, parse_index
 from fewshot.results.page.markdown import markdown_page
 from fewshot.results.page.report import build_page
-from fewshot.results.records import Record, parse_records, records_text
+from fewshot.results.records import CurvePoint, Record, curve_text, parse_curve, parse_records, records_text
 from fewshot.results.summary import Summary, parse_summary, summary_text
 from fewshot.results.training_curve import Series, curve_picture
 

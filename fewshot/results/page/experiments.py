@@ -7,10 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from episodes.errors import UserError
-from fewshot.results.adaptation_curve import by_steps
 from fewshot.results.comparable import benchmark_differences, benchmark_text, experiment_differences
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.records import Record
+from fewshot.results.records import Record, by_steps
 from fewshot.results.row import HEAD, Row, in_order
 from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate, means_by
 from fewshot.results.summary import visible_scores

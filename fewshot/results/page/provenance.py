@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fewshot.config.document import dotted
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.page.content import Section, Table
 from fewshot.results.page.experiments import Experiment
@@ -53,7 +54,7 @@ def _config_differences(runs: Sequence[EvaluatedRun]) -> Section:
         "Values of the section machine do not separate experiments, but other threads, other processes of an "
         "evaluation, and a cache or none round differently: results then differ within training noise."
     )
-    table = _table("Config values that differ", runs, [run.values for run in runs], note)
+    table = _table("Config values that differ", runs, [dotted(run.config) for run in runs], note)
     body = tuple(row for row in table.body if row[0] != "name" and len(set(row[1:])) > 1)
     shown = replace(table, body=body) if body else "The configs are equal in every value."
     return Section("Config differences", (shown,))

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from fewshot.results.metrics import TOLERANCES
 from fewshot.results.page.content import Block, Figure, Section, Table
 from fewshot.results.page.experiments import Result, Stratum, adaptation_results
 from fewshot.results.page.plots import BarPlot, LinePlot
-from fewshot.results.page.spreads import average, spread_blocks
-from fewshot.results.statistics import Estimate, paired_difference
+from fewshot.results.statistics import Estimate, Part, paired_difference
 from fewshot.results.tables import (
     INTERVAL_HEAD,
     SCORE_HEAD,
@@ -19,6 +20,7 @@ from fewshot.results.tables import (
 )
 
 Line = list[tuple[int, Estimate]]  # (shots or gradient steps, J and F)
+_FEW_TRAININGS = 3  # below it, a standard deviation over trainings says next to nothing
 
 
 def results_section(stratum: Stratum) -> Section:
@@ -30,7 +32,7 @@ def results_section(stratum: Stratum) -> Section:
         Section("Differences", _differences(stratum)),
         Section("Controls", _controls(stratum)),
         Section("Classes", _classes(stratum)),
-        Section("Training seed and support draw", spread_blocks(stratum)),
+        Section("Training seed and support draw", _spread(stratum)),
     )
     title = f"Group {stratum.group}, {stratum.scoring} scoring"
     return Section(title, (), tuple(part for part in parts if part.blocks))
@@ -130,6 +132,14 @@ def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tu
     return Table(f"Differences from {name}", (*stratum.head, "J&F", INTERVAL_HEAD, "items"), body, note)
 
 
+def _difference(result: Result, other: Result | None) -> tuple[str, str, str]:
+    difference = None
+    if other is not None and result.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
+        resamples = result.experiment.resamples
+        difference = paired_difference(result.trainings, other.trainings, resamples=resamples)
+    return (*change_cells(difference), "-" if difference is None else str(difference.items))
+
+
 def _controls(stratum: Stratum) -> tuple[Block, ...]:
     whole = {(result.experiment.name, result.row): result for result in stratum.plain}
     changed = [(result, result.row.control) for result in stratum.results if result.row.control is not None]
@@ -152,7 +162,7 @@ def _controls(stratum: Stratum) -> tuple[Block, ...]:
 
 
 def _classes(stratum: Stratum) -> tuple[Block, ...]:
-    scores = [(result, average(result.means_by(lambda record: record.item.category))) for result in stratum.plain]
+    scores = [(result, _average(result.means_by(lambda record: record.item.category))) for result in stratum.plain]
     if not scores:
         return ()
     panels: dict[str, dict[str, dict[str, float]]] = {}
@@ -171,9 +181,55 @@ def _classes(stratum: Stratum) -> tuple[Block, ...]:
     return figure, Table("J&F of each class", head, body)
 
 
-def _difference(result: Result, other: Result | None) -> tuple[str, str, str]:
-    difference = None
-    if other is not None and result.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
-        resamples = result.experiment.resamples
-        difference = paired_difference(result.trainings, other.trainings, resamples=resamples)
-    return (*change_cells(difference), "-" if difference is None else str(difference.items))
+def _spread(stratum: Stratum) -> tuple[Block, ...]:
+    """How much of a result is the seed of the training, and how much the draw of the support: two spreads, never one.
+    A warning where trainings are few."""
+    if not stratum.plain:
+        return ()
+    head = (*stratum.head, "J&F", "support seeds", "deviation between support seeds", "J&F of each support seed")
+    head = (*head, "training seeds", "deviation between training seeds", "J&F of each training seed")
+    note = (
+        "Standard deviations of J&F, in points. Each support seed draws other support clips for every class. Between "
+        "support seeds: within one training, root mean square over trainings. Between training seeds: of the means of "
+        "whole trainings, which all have the same support draws."
+    )
+    body = tuple((*stratum.cells(result), *_spreads(result)) for result in stratum.plain)
+    table = Table("J&F by support seed and by training seed", head, body, note)
+    few = [one for one in stratum.experiments if len(one.runs) < _FEW_TRAININGS]
+    if not few:
+        return (table,)
+    warning = "how much another training would differ is not measured well enough to be claimed."
+    listed = ", ".join(f"{one.name}: {len(one.runs)}" for one in few)
+    return f"Fewer than {_FEW_TRAININGS} training seeds ({listed}): {warning}", table
+
+
+def _spreads(result: Result) -> tuple[str, ...]:
+    draws = result.means_by(lambda record: record.item.seed)
+    by_draw = _average(draws)
+    # One part that holds all records: the mean of a training, pooled as its scoring asks.
+    by_training = {
+        run.seed: whole
+        for run, means in zip(result.experiment.runs, result.means_by(lambda record: record.row.group), strict=True)
+        for whole in means.values()
+    }
+    return (
+        points(result.estimate.JF),
+        *(str(len(by_draw)), _deviation([list(means.values()) for means in draws]), _each(by_draw)),
+        *(str(len(by_training)), _deviation([list(by_training.values())]), _each(by_training)),
+    )
+
+
+def _average(trainings: Sequence[Mapping[Part, float]]) -> dict[Part, float]:
+    """The mean over trainings of each part."""
+    return {part: float(np.mean([means[part] for means in trainings])) for part in trainings[0]}
+
+
+def _each(means: Mapping[int, float]) -> str:
+    return ", ".join(f"seed {seed}: {points(mean)}" for seed, mean in means.items())
+
+
+def _deviation(samples: Sequence[Sequence[float]]) -> str:
+    """Root mean square of the samples' standard deviations; a dash where a sample has a single value."""
+    if min(len(sample) for sample in samples) < 2:
+        return "-"
+    return points(float(np.sqrt(np.mean([np.var(sample, ddof=1) for sample in samples]))))

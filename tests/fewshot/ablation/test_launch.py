@@ -9,7 +9,7 @@ import pytest
 
 from episodes.errors import UserError
 from fewshot.ablation.config import SlurmConfig
-from fewshot.ablation.job import Job
+from fewshot.ablation.jobs import Job
 from fewshot.ablation.launch import Launcher
 from fewshot.config.experiment import load_config
 from fewshot.runs.checkpoint import latest, read_state

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from fewshot.ablation import schedule as module
-from fewshot.ablation.job import Job
+from fewshot.ablation.jobs import Job
 from fewshot.ablation.schedule import Schedule
 from fewshot.config.experiment import load_config
 

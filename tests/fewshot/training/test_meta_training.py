@@ -15,8 +15,7 @@ from torch import Tensor
 from episodes.errors import CheckpointError, ConfigError, UserError
 from fewshot.config.experiment import load_config
 from fewshot.evaluation.evaluate import evaluate_run
-from fewshot.results.adaptation_curve import CurvePoint, by_steps, curve_text, parse_curve
-from fewshot.results.records import Item, Record
+from fewshot.results.records import CurvePoint, Item, Record, by_steps, curve_text, parse_curve
 from fewshot.results.row import Row
 from fewshot.runs.checkpoint import latest, load_checkpoint
 from fewshot.runs.initial_weights import read_initial_weights

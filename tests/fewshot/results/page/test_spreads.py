@@ -7,7 +7,7 @@ import pytest
 
 from fewshot.results.page.content import Table
 from fewshot.results.page.experiments import adaptation_results, group_runs, strata
-from fewshot.results.page.spreads import spread_blocks
+from fewshot.results.page.results import results_section
 from fewshot.runs.run import evaluated_runs
 from tests.synthetic_runs import curve_points, page_over, write_run
 
@@ -15,7 +15,7 @@ from tests.synthetic_runs import curve_points, page_over, write_run
 def spreads(*folders: Path) -> tuple[str, Table]:
     """The text above the table (empty if there is none), and the table."""
     (part,) = strata(group_runs(evaluated_runs(folders)))
-    *text, table = spread_blocks(part)
+    *text, table = results_section(part).parts[-1].blocks
     return " ".join(text), table
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fewshot.ablation.cells import load_ablation
-from fewshot.ablation.plan import plan_jobs
+from fewshot.ablation.jobs import plan_jobs
 
 
 @pytest.fixture
