@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,11 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
         override = parse_override(text)
         _refuse_contradiction(config, text)
         base = merge(base, override)
-    cells = [_cell(config, base, document, str(path), variant, point) for variant, point in _combinations(config)]
+    cells = [
+        _cell(config, base, document, str(path), variant, dict(zip(config.grid, values, strict=True)))
+        for variant in config.cells or [""]
+        for values in itertools.product(*config.grid.values())
+    ]
     _refuse_equal(cells, str(path))
     return Ablation(config, tuple(cells))
 
@@ -73,12 +77,6 @@ def point_label(point: Mapping[str, Any], keys: Sequence[str]) -> str:
     short = {key: key.rpartition(".")[2] for key in keys}
     names = {key: key if list(short.values()).count(name) > 1 else name for key, name in short.items()}
     return "_".join(f"{names[key]}-{_word(value)}" for key, value in point.items())
-
-
-def _combinations(config: AblationConfig) -> Iterator[tuple[str, dict[str, Any]]]:
-    for variant in config.cells or [""]:
-        for values in itertools.product(*config.grid.values()):
-            yield variant, dict(zip(config.grid, values, strict=True))
 
 
 def _cell(

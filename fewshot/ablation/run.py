@@ -57,7 +57,14 @@ def run_ablation(
         with Display(schedule) as display:
             schedule.run(launcher, limit, display)
         text = collect(ablation, schedule, folder)
-        _refuse_failures(ablation, schedule, folder)
+    if schedule.failed:
+        missing = [cell.label for cell in ablation.cells if schedule.states[cell.label] != "done"]
+        tails = "; ".join(f"{job.name} ({job.log}): {job.log_tail()}" for job in schedule.failed)
+        raise AblationError(
+            f"{len(missing)} of {len(ablation.cells)} cells have no result ({', '.join(missing)}); "
+            f"{folder / 'table.md'} has the others. "
+            f"Last lines of what failed: {tails}. Fix the cause, then give the same command with --retry."
+        )
     return text
 
 
@@ -108,18 +115,6 @@ def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:
     write_csv(folder / "table.csv", rows)
     first = ablation.cells[0].label
     return write_markdown(folder / "table.md", ablation.config.name, rows, first, plot=drawn)
-
-
-def _refuse_failures(ablation: Ablation, schedule: Schedule, folder: Path) -> None:
-    if not schedule.failed:
-        return
-    missing = [cell.label for cell in ablation.cells if schedule.states[cell.label] != "done"]
-    tails = "; ".join(f"{job.name} ({job.log}): {job.log_tail()}" for job in schedule.failed)
-    raise AblationError(
-        f"{len(missing)} of {len(ablation.cells)} cells have no result ({', '.join(missing)}); "
-        f"{folder / 'table.md'} has the others. "
-        f"Last lines of what failed: {tails}. Fix the cause, then give the same command with --retry."
-    )
 
 
 @contextmanager

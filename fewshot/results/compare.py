@@ -3,14 +3,11 @@
 A pair shares draws in the bootstrap, so what makes a class or a video hard for both cancels.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from episodes.errors import UserError
-from episodes.types import ClipRef
 from fewshot.results.comparable import benchmark_differences, benchmark_text
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.records import Record
 from fewshot.results.row import Row
 from fewshot.results.statistics import RESAMPLES, Difference, paired_difference
 from fewshot.results.tables import INTERVAL_HEAD, change_cells, points, signed, text_table
@@ -51,7 +48,11 @@ def comparison_table(
     is shared.
     """
     runs = first, second
-    _refuse_other_benchmark(*runs)
+    if benchmark_differences(first.summary.facts, second.summary.facts):
+        texts = [f"{run.folder} was evaluated on {benchmark_text(run.summary.facts)}" for run in runs]
+        raise UserError(
+            f"{' and '.join(texts)}: not the same benchmark. Evaluate both on one (data.root, or evaluate.transfer)"
+        )
     methods = _method(runs[0], method_a, "--method-a"), _method(runs[1], method_b, "--method-b")
     found = [compare(runs, pair, resamples=resamples) for pair in _pairs(runs, methods, shots, scoring)]
     head = ("method A", "method B", "shots", "scoring", "items", "J", "F", "J&F", INTERVAL_HEAD)
@@ -62,29 +63,24 @@ def comparison_table(
 
 def compare(runs: tuple[EvaluatedRun, EvaluatedRun], pair: Pair, *, resamples: int = RESAMPLES) -> Comparison:
     """Raises UserError if the two rows share no item."""
-    sides = [run.rows[row] for run, row in zip(runs, pair, strict=True)]
-    difference = (
-        paired_difference([sides[0]], [sides[1]], resamples=resamples) if pair[0].group == pair[1].group else None
-    )
+    first, second = (run.rows[row] for run, row in zip(runs, pair, strict=True))
+    shots, one_group = pair[0].shots, pair[0].group == pair[1].group
+    difference = paired_difference([first], [second], resamples=resamples) if one_group else None
     if difference is None:
-        about = " and ".join(_drawn(run, side) for run, side in zip(runs, sides, strict=True))
+        seeds = [sorted({record.item.seed for record in side}) for side in (first, second)]
+        sides = [
+            f"{run.folder} (group {run.group}, seeds {', '.join(map(str, own))})"
+            for run, own in zip(runs, seeds, strict=True)
+        ]
         raise UserError(
-            f"{about} share no item (group, seed, class, video, object, sentence) at {pair[0].shots} shot(s). "
+            f"{' and '.join(sides)} share no item (group, seed, class, video, object, sentence) at {shots} shot(s). "
             "Compare runs of one group, or evaluate one on the tasks of the other (evaluate.tasks)"
         )
-    shared = {record.item for record in sides[0]} & {record.item for record in sides[1]}
-    tasks = {(item.category, item.seed) for item in shared}
-    of_a, of_b = map(_supports, runs)
-    other = sum(of_a[task][: pair[0].shots] != of_b[task][: pair[0].shots] for task in tasks)
+    items = {record.item for record in first} & {record.item for record in second}
+    tasks = {(item.category, item.seed) for item in items}
+    of_a, of_b = ({(task.category, task.seed): task.support[:shots] for task in run.tasks.tasks} for run in runs)
+    other = sum(of_a[task] != of_b[task] for task in tasks)
     return Comparison(pair, difference, other, len(tasks))
-
-
-def _refuse_other_benchmark(first: EvaluatedRun, second: EvaluatedRun) -> None:
-    if benchmark_differences(first.summary.facts, second.summary.facts):
-        texts = [f"{run.folder} was evaluated on {benchmark_text(run.summary.facts)}" for run in (first, second)]
-        raise UserError(
-            f"{' and '.join(texts)}: not the same benchmark. Evaluate both on one (data.root, or evaluate.transfer)"
-        )
 
 
 def _method(run: EvaluatedRun, named: str | None, option: str) -> str:
@@ -119,16 +115,6 @@ def _pairs(
         ]
         raise UserError(f"no row of {wanted} is in both runs: {'; '.join(listed)}. Ask for one that both hold")
     return pairs
-
-
-def _supports(run: EvaluatedRun) -> dict[tuple[str, int], tuple[ClipRef, ...]]:
-    """Support clips by (class, seed)."""
-    return {(task.category, task.seed): task.support for task in run.tasks.tasks}
-
-
-def _drawn(run: EvaluatedRun, records: Iterable[Record]) -> str:
-    seeds = sorted({record.item.seed for record in records})
-    return f"{run.folder} (group {run.group}, seeds {', '.join(map(str, seeds))})"
 
 
 def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> list[str]:

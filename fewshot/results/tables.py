@@ -29,10 +29,8 @@ def results_table(summary: Summary) -> str:
             )
             for row, scores in rows.items()
         ]
-        tasks = transfer_note(summary) or "novel classes"
-        seeds = max(scores.seeds for scores in rows.values())
-        drawn = f"{seeds} support seed{'' if seeds == 1 else 's'}"
-        title = f"Group {group}, {tasks}, {drawn}, {scoring} scoring (points, 0-100)"
+        seeds = counted(max(scores.seeds for scores in rows.values()), "support seed")
+        title = f"Group {group}, {tasks_note(summary)}, {seeds}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
@@ -61,13 +59,18 @@ def change_cells(change: Difference | None) -> tuple[str, str]:
     return signed(change.JF), interval(change.JF_low, change.JF_high, "+.1f")
 
 
-def transfer_note(summary: Summary) -> str:
-    """Where the tasks are of another benchmark than that of the training: which, and what the training has seen."""
+def tasks_note(summary: Summary) -> str:
+    """What the tasks are of: novel classes, or another benchmark than that of the training (which, and what the
+    training has seen of it)."""
     transfer = summary.facts.get("transfer")
     if not transfer:
-        return ""
+        return "novel classes"
     seen = [name for name in transfer["evaluated"] if name in transfer["seen_in_training"]]
     return f"transfer to {transfer['root']}" + (f", seen in training: {', '.join(seen)}" if seen else "")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def points(value: float) -> str:

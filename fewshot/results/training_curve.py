@@ -22,8 +22,7 @@ def _last(name: str) -> str:
 
 def curve_picture(series: Series) -> bytes | None:
     """The loss and, if there is one, the validation score over steps as a PNG; None if there is nothing to draw."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # without pyplot: no global state, no display
 
     titled = {"training loss": loss_series(series), "validation, base classes": validation_series(series)}
     panels = [(title, found) for title, found in titled.items() if found]
@@ -45,7 +44,6 @@ def curve_picture(series: Series) -> bytes | None:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)
     content = io.BytesIO()
-    FigureCanvasAgg(figure)  # a canvas of its own: no global pyplot state, no display
     figure.savefig(content, format="png", dpi=110)
     return content.getvalue()
 

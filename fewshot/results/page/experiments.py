@@ -61,10 +61,15 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> list[Experiment]:
 
     Raises UserError if runs are of different benchmarks, or two runs are the same training of one experiment.
     """
-    refuse_different_benchmarks(runs)
     experiments: list[list[EvaluatedRun]] = []
     for run in runs:
         facts = run.summary.facts
+        if run is not runs[0] and benchmark_differences(runs[0].summary.facts, facts):
+            places = [f"{one.folder} ({benchmark_text(one.summary.facts)})" for one in (runs[0], run)]
+            raise UserError(
+                f"runs of different benchmarks: {' and '.join(places)}. Their numbers are not comparable; write a "
+                "report for each benchmark"
+            )
         same = (one for one in experiments if not experiment_differences(one[0].summary.facts, facts, over="seed"))
         trainings = next(same, None)
         if trainings is None:
@@ -77,18 +82,6 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> list[Experiment]:
                 )
         trainings.append(run)
     return [Experiment(one[0].label, tuple(sorted(one, key=lambda run: run.seed))) for one in experiments]
-
-
-def refuse_different_benchmarks(runs: Sequence[EvaluatedRun]) -> None:
-    """Raises UserError unless all runs were evaluated on one benchmark."""
-    first, *others = runs
-    for run in others:
-        if benchmark_differences(first.summary.facts, run.summary.facts):
-            places = [f"{one.folder} ({benchmark_text(one.summary.facts)})" for one in (first, run)]
-            raise UserError(
-                f"runs of different benchmarks: {' and '.join(places)}. Their numbers are not comparable; write a "
-                "report for each benchmark"
-            )
 
 
 @dataclass(frozen=True)

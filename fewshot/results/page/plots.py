@@ -58,8 +58,7 @@ class LinePlot:
             axes.minorticks_off()
             axes.set(xlabel=self.x_label, ylabel="J&F", ylim=(0, 100))
             axes.grid(axis="y", alpha=0.3)
-            _legend(figure, list(self.lines))
-            return _svg(figure)
+            return _finished(figure, list(self.lines))
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ class BarPlot:
                 axes.grid(axis="x", alpha=0.3)
                 axes.set_axisbelow(True)
                 axes.tick_params(axis="y", length=0)
-            _legend(figure, names)
-            return _svg(figure)
+            return _finished(figure, names)
 
 
 Plot = LinePlot | BarPlot
@@ -123,16 +121,14 @@ def _figure(width: float, height: float) -> Iterator[Figure]:
         yield figure
 
 
-def _legend(figure: Figure, names: Sequence[str]) -> None:
+def _finished(figure: Figure, names: Sequence[str]) -> bytes:
+    """The figure with a legend, as SVG."""
     from matplotlib.patches import Patch
 
     # Matplotlib leaves out labels that begin with an underscore.
     labels = [f" {name}" if name.startswith("_") else name for name in names]
     patches = [Patch(color=_COLOURS[number % len(_COLOURS)]) for number in range(len(names))]
     figure.legend(patches, labels, loc="outside upper left", ncols=min(len(names), 3), frameon=False, fontsize=9)
-
-
-def _svg(figure: Figure) -> bytes:
     content = io.BytesIO()
     with warnings.catch_warnings():
         # The viewer's fonts draw the text; those here only measure it.

@@ -11,10 +11,9 @@ from fewshot.results.page.experiments import group_runs, strata
 from fewshot.results.page.html import html_page
 from fewshot.results.page.latex import latex_tables
 from fewshot.results.page.markdown import markdown_page
-from fewshot.results.page.pictures import gallery_section, training_section
-from fewshot.results.page.provenance import provenance_sections, runs_section
 from fewshot.results.page.results import results_section
-from fewshot.results.tables import transfer_note
+from fewshot.results.page.runs import gallery_section, provenance_sections, runs_section, training_section
+from fewshot.results.tables import counted, tasks_note
 
 
 def build_page(runs: Sequence[EvaluatedRun]) -> Page:
@@ -24,8 +23,8 @@ def build_page(runs: Sequence[EvaluatedRun]) -> Page:
     """
     experiments = group_runs(runs)
     parts = strata(experiments)
-    tasks = " and ".join(dict.fromkeys(transfer_note(run.summary) or "novel classes" for run in runs))
-    lead = f"{_count(len(runs), 'run')} of {_count(len(experiments), 'experiment')}. Tasks: {tasks}."
+    tasks = " and ".join(dict.fromkeys(tasks_note(run.summary) for run in runs))
+    lead = f"{counted(len(runs), 'run')} of {counted(len(experiments), 'experiment')}. Tasks: {tasks}."
     if len(parts) > 1:
         named = ", ".join(f"group {part.group} by {part.scoring} scoring" for part in parts)
         lead += f" Each group and scoring has a section of its own, and no number is averaged over them: {named}."
@@ -45,7 +44,3 @@ def write_page(page: Page, *, html: Path, markdown: Path | None = None, latex: P
     for path, text in writers:
         if path is not None:
             write_whole(path, text(page).encode())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

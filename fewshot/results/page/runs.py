@@ -1,4 +1,4 @@
-"""The part of a report about where its numbers come from: runs, what was evaluated, config, machine."""
+"""The parts of a report about its runs: which they are, their pictures, and where their numbers come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -6,9 +6,12 @@ from typing import Any
 
 from fewshot.config.document import dotted
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.page.content import Section, Table
+from fewshot.results.gallery import DrawnQuery
+from fewshot.results.page.content import Block, Figure, Section, Table
 from fewshot.results.page.experiments import Experiment
-from fewshot.results.tables import transfer_note
+from fewshot.results.tables import points, tasks_note
+
+_CHOICES = {"best": "best query", "median": "median query", "worst": "worst query", "in order": "as the tasks come"}
 
 
 def runs_section(experiments: Sequence[Experiment]) -> Section:
@@ -19,10 +22,45 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
         for run in experiment.runs:
             scorings = ", ".join(dict.fromkeys(row.scoring for row in run.rows))
             groups = ", ".join(map(str, sorted({row.group for row in run.rows})))
-            tasks = transfer_note(run.summary) or "novel classes"
-            body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks))
+            body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks_note(run.summary)))
     note = "Runs that differ in nothing but the seed of the training are one experiment, named after its first run."
     return Section("Runs", (Table("Runs in this report", head, tuple(body), note),))
+
+
+def training_section(runs: Sequence[EvaluatedRun]) -> Section:
+    return Section("Training", (), tuple(Section(f"Run {run.label}", (_curve(run),)) for run in runs))
+
+
+def gallery_section(runs: Sequence[EvaluatedRun]) -> Section:
+    """Best, median and worst query of every run, then the others."""
+    intro = (
+        "Support clips with their sentence and mask, then the query: picture, truth (green), prediction (orange, with "
+        "the outline of the truth). Best, median and worst are those of all queries of the run by J&F of the model fed "
+        "forward; the others come in the order of the tasks, whatever their score."
+    )
+    return Section("Queries", (intro,), tuple(Section(f"Run {run.label}", _queries(run)) for run in runs))
+
+
+def _curve(run: EvaluatedRun) -> Block:
+    if run.training_curve is None or not run.series:
+        return "No loss was logged."
+    last = max(points[-1][0] for points in run.series.values())
+    caption = f"Training loss and, if there was one, validation score, up to step {last}."
+    return Figure(run.training_curve, "Training curve", caption)
+
+
+def _queries(run: EvaluatedRun) -> tuple[Block, ...]:
+    places = list(_CHOICES)
+    figures = (_query(query) for query in sorted(run.drawn, key=lambda query: places.index(query.choice)))
+    return tuple(figures) or ("No query of this run was drawn (`machine.save_overlays`).",)
+
+
+def _query(query: DrawnQuery) -> Figure:
+    item, scores = query.item, f"J {points(query.J)}, F {points(query.F)}"
+    asked = f"class {item.category}, video {item.video}, sentence “{query.sentence}”"
+    caption = f"{_CHOICES[query.choice].capitalize()}: {item.category}, {query.row.label}, {scores}; "
+    caption += f"support seed {item.seed}, video {item.video}: “{query.sentence}”"
+    return Figure(query.picture, f"Support, truth and prediction: {asked}; {scores}", caption)
 
 
 def provenance_sections(runs: Sequence[EvaluatedRun]) -> tuple[Section, ...]:
