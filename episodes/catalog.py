@@ -5,6 +5,7 @@ Group g (1..4) tests the classes whose id (1-based position in `classes`) satisf
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,6 @@ class VideoCatalog:
         self._meta_file, self._expression_file = meta_file, expression_file
         self.problems = (*problems, *self._own_problems(str(meta_file or root), str(expression_file or root)))
 
-    # ------------------------------------------------------------------ classes
-
     def class_id(self, category: str) -> int:
         """1-based position in `classes`; the group follows from it."""
         return self.classes.index(category) + 1
@@ -85,8 +84,6 @@ class VideoCatalog:
         """Classes that group `group` trains on, in id order; those without any referable object are left out."""
         _require_group(group)
         return tuple(name for name in self.classes if self._videos_of[name] and self.group_of(name) != group)
-
-    # ------------------------------------------------------------------ videos
 
     def videos_of(self, category: str) -> tuple[str, ...]:
         """Sorted ids of videos with an object of the class that has a sentence and an annotated frame."""
@@ -127,12 +124,6 @@ class VideoCatalog:
     def content(self) -> BenchmarkContent:
         """Digests of index and files, the same wherever the folder lies; read once, a few seconds."""
         return read_content(self.classes, self.videos.values(), self.splits)
-
-    def content_hash(self) -> str:
-        """sha256 (hex): two benchmarks with equal hashes are the same, as far as `episodes.content` looks."""
-        return self.content.hash
-
-    # ------------------------------------------------------------------ soundness
 
     def refuse_errors(self) -> None:
         """Raise LayoutError if the index contradicts itself (for example an expression of an unknown object)."""
@@ -199,3 +190,16 @@ def _pairs_of(video: VideoRecord) -> tuple[tuple[ObjectRecord, Expression], ...]
 def _require_group(group: int) -> None:
     if group not in GROUPS:
         raise LayoutError(f"group {group} does not exist: choose one of {', '.join(map(str, GROUPS))}")
+
+
+def normal_name(name: str) -> str:
+    """The name without what spellings differ in: "Giant-Panda", "giant_panda" and "giant  panda" are alike."""
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()
+
+
+def split_by_name(names: Iterable[str], known: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(those of `names` that are in `known` in any spelling, the others), both in the order of `names`."""
+    normal = {normal_name(name) for name in known}
+    listed = list(names)
+    shared = tuple(name for name in listed if normal_name(name) in normal)
+    return shared, tuple(name for name in listed if name not in shared)

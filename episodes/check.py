@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from tabulate import tabulate
@@ -46,16 +46,12 @@ class CheckReport:
     def as_table(self) -> str:
         """One line for each problem (file names relative to the root), and a last line with the totals."""
         head = ("severity", "problem", "file", "detail")
-        rows = [(p.severity, p.kind, self._relative(p.file), p.detail) for p in self.problems]
+        rows = [(p.severity, p.kind, p.file.removeprefix(f"{self.root}/"), p.detail) for p in self.problems]
         table = [tabulate(rows, head, tablefmt="plain", disable_numparse=True)] if rows else []
         counts = Counter(problem.severity for problem in self.problems)
         total = f"{self.root}: {self.videos} videos, {self.frames} frames, {counts['error']} errors"
         verdict = "training would stop" if self.stops_training else "nothing would stop training"
         return "\n".join([*table, f"{total}, {counts['warning']} warnings: {verdict}"])
-
-    def _relative(self, file: str) -> str:
-        path = Path(file)
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else file
 
 
 def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
@@ -79,14 +75,14 @@ def require_visible(catalog: VideoCatalog, objects: Iterable[tuple[str, str]]) -
     Nothing can be shown or asked of such an object: an empty answer would be right in every frame. As `check_benchmark`
     says it, for the objects of a training or an evaluation alone, before it begins.
     """
-    hidden = [
-        f"object {number} ({record.category}) of video {video.id!r} has no pixel in any of its {len(record.frames)} "
-        f"listed frames ({video.mask_folder})"
-        for video, number, record in (
-            (catalog.videos[name], number, catalog.videos[name].object(number)) for name, number in sorted(set(objects))
-        )
-        if not any((read_mask(video.mask_path(frame)) == int(number)).any() for frame in record.frames)
-    ]
+    hidden = []
+    for name, number in sorted(set(objects)):
+        video, record = catalog.videos[name], catalog.videos[name].object(number)
+        if not any((read_mask(video.mask_path(frame)) == int(number)).any() for frame in record.frames):
+            hidden.append(
+                f"object {number} ({record.category}) of video {name!r} has no pixel in any of its "
+                f"{len(record.frames)} listed frames ({video.mask_folder})"
+            )
     if hidden:
         more = f" (and {len(hidden) - 3} more)" if len(hidden) > 3 else ""
         raise LayoutError(
@@ -113,57 +109,49 @@ def _unlisted_folders(catalog: VideoCatalog) -> Iterable[Problem]:
 
 def _check_video(video: VideoRecord) -> list[Problem]:
     problems: list[Problem] = []
-    seen: dict[int, list[str]] = {}
-    read: set[str] = set()
+    values: dict[str, set[int]] = {}  # of the masks that could be read, by frame
     size: tuple[int, ...] | None = None
     for frame in video.frames:
-        picture = _read(video.frame_path(frame), "frame", problems)
-        mask = _read(video.mask_path(frame), "mask", problems)
-        for file, array in ((video.frame_path(frame), picture), (video.mask_path(frame), mask)):
-            if array is None:
+        for file, kind in ((video.frame_path(frame), "frame"), (video.mask_path(frame), "mask")):
+            array = _read(file, kind)
+            if isinstance(array, Problem):
+                problems.append(array)
                 continue
             size = size or array.shape[:2]
             if array.shape[:2] != size:
                 detail = f"{array.shape[1]} x {array.shape[0]} pixels in a video of {size[1]} x {size[0]}"
                 problems.append(Problem("size mismatch", "error", str(file), detail))
-        if mask is not None:
-            read.add(frame)
-            for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)):
-                seen.setdefault(int(value), []).append(frame)
-    return problems + _check_objects(video, seen, read)
+            if kind == "mask":
+                values[frame] = set(np.flatnonzero(np.bincount(array.ravel())).tolist())
+    return problems + _check_objects(video, values)
 
 
-def _read(file: Path, what: str, problems: list[Problem]) -> np.ndarray | None:
+def _read(file: Path, kind: str) -> np.ndarray | Problem:
     if not file.is_file():
-        problems.append(Problem(f"missing {what}", "error", str(file), "the index lists it, the folder lacks it"))
-        return None
+        return Problem(f"missing {kind}", "error", str(file), "the index lists it, the folder lacks it")
     try:
-        return decode_picture(file) if what == "frame" else decode_mask(file)
+        return decode_picture(file) if kind == "frame" else decode_mask(file)
     except ReadError as error:
-        problems.append(Problem("unreadable image", "error", str(file), str(error).removeprefix(f"{file}: ")))
-        return None
+        return Problem("unreadable image", "error", str(file), str(error).removeprefix(f"{file}: "))
 
 
-def _check_objects(video: VideoRecord, seen: dict[int, list[str]], read: set[str]) -> list[Problem]:
-    """Index against the masks that could be read: objects that none shows, and values that no object has."""
+def _check_objects(video: VideoRecord, values: dict[str, set[int]]) -> list[Problem]:
+    """Index against masks: objects that none shows, and values that no object has."""
     problems = []
     folder, spoken = str(video.mask_folder), {item.object_id for item in video.expressions}
     for record in video.objects:
-        shown = set(seen.get(int(record.id), ()))
-        hidden = [frame for frame in record.frames if frame in read and frame not in shown]
+        hidden = [frame for frame in record.frames if frame in values and int(record.id) not in values[frame]]
         if record.frames and len(hidden) == len(record.frames):
+            severity: Literal["error", "warning"] = "error" if record.id in spoken else "warning"
             detail = f"object {record.id} ({record.category}) has no pixel in any of its {len(hidden)} listed frames"
-            problems.append(
-                Problem("object with no visible frame", "error" if record.id in spoken else "warning", folder, detail)
-            )
+            problems.append(Problem("object with no visible frame", severity, folder, detail))
         elif hidden:
-            detail = (
-                f"object {record.id} has no pixel in {len(hidden)} of {len(record.frames)} listed frames, {hidden[:3]}"
-            )
+            shares = f"{len(hidden)} of {len(record.frames)} listed frames, {hidden[:3]}"
+            detail = f"object {record.id} has no pixel in {shares}"
             problems.append(Problem("frame without the object", "warning", folder, detail))
     known = {int(record.id) for record in video.objects}
-    for value in sorted(set(seen) - known - {0}):
-        file = str(video.mask_path(seen[value][0]))
-        detail = f"pixel value {value} in {len(seen[value])} mask(s) of the video belongs to no object of the index"
-        problems.append(Problem("id absent from meta", "warning", file, detail))
+    for value in sorted(set[int]().union(*values.values()) - known - {0}):
+        frames = [frame for frame in values if value in values[frame]]
+        detail = f"pixel value {value} in {len(frames)} mask(s) of the video belongs to no object of the index"
+        problems.append(Problem("id absent from meta", "warning", str(video.mask_path(frames[0])), detail))
     return problems

@@ -6,14 +6,14 @@ them at every start would take minutes. A picture that was encoded again to exac
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+from episodes.files import json_digest
 from episodes.types import VideoRecord
 
 _THREADS = 8  # they wait for the disk, not for each other
@@ -45,7 +45,10 @@ class BenchmarkContent:
             "with other masks or pictures": [v for v in shared if self.files[v] != now.files[v]],
         }
         changes = [name for name, differs in lists.items() if differs]
-        changes += [_counted(names, kind) for kind, names in videos.items() if names]
+        for kind, names in videos.items():
+            if names:
+                more = ", ..." if len(names) > _NAMED else ""
+                changes.append(f"{len(names)} video{'s' * (len(names) > 1)} {kind} ({', '.join(names[:_NAMED])}{more})")
         return changes or ["files"]
 
 
@@ -54,14 +57,14 @@ def read_content(
 ) -> BenchmarkContent:
     """Reads every mask and the size of every picture, about 2 seconds for 100,000 small files."""
     records = sorted(videos, key=lambda video: video.id)
-    index = {video.id: _digest([video.frames, video.objects, video.expressions]) for video in records}
+    index = {video.id: json_digest([video.frames, video.objects, video.expressions]) for video in records}
     with ThreadPoolExecutor(_THREADS) as pool:
         files = dict(zip(index, pool.map(_files, records), strict=True))
     lists = [[*group, sorted(names)] for group, names in sorted(splits.items())]
     return BenchmarkContent(
-        hash=_digest([list(classes), lists, index, files]),
-        classes=_digest(list(classes))[:_SHORT],
-        splits=_digest(lists)[:_SHORT],
+        hash=json_digest([list(classes), lists, index, files]),
+        classes=json_digest(list(classes))[:_SHORT],
+        splits=json_digest(lists)[:_SHORT],
         index={video: digest[:_SHORT] for video, digest in index.items()},
         files={video: digest[:_SHORT] for video, digest in files.items()},
     )
@@ -74,21 +77,11 @@ def _files(video: VideoRecord) -> str:
         picture, mask = video.frame_path(frame), video.mask_path(frame)
         size = picture.stat().st_size if picture.is_file() else None
         read = mask.stat() if mask.is_file() else None
-        facts.append((picture.name, size, read and _file_digest(mask, read.st_size, read.st_mtime_ns)))
-    return _digest(facts)
+        facts.append((picture.name, size, read and _mask_digest(mask, read.st_size, read.st_mtime_ns)))
+    return json_digest(facts)
 
 
 @cache
-def _file_digest(path: Path, size: int, modified: int) -> str:
+def _mask_digest(path: Path, size: int, modified: int) -> str:
     """Kept by size and time of the last change (ns), so that a process reads an unchanged file once."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _digest(values: Any) -> str:
-    text = json.dumps(values, default=asdict, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _counted(videos: Sequence[str], kind: str) -> str:
-    more = ", ..." if len(videos) > _NAMED else ""
-    return f"{len(videos)} video{'s' * (len(videos) > 1)} {kind} ({', '.join(videos[:_NAMED])}{more})"
+    return hashlib.sha256(path.read_bytes()).hexdigest()  # of small files much faster than in blocks

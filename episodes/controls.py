@@ -1,27 +1,20 @@
 """Controls: one input of a query is replaced by a wrong one. A method that uses its inputs loses clearly under each."""
 
 from enum import StrEnum
+from typing import Self
 
 
 class Control(StrEnum):
     """What is replaced; the values are the names in configs, records and summaries, in the order of every table."""
 
-    WRONG_CLASS = "support_wrong_class"
-    NO_MASK = "support_none"
-    WRONG_SENTENCE = "text_wrong_object"
+    meaning: str
+    heading: str  # of a narrow column
 
-    @property
-    def meaning(self) -> str:
-        return _TEXTS[self][0]
+    def __new__(cls, value: str, meaning: str = "", heading: str = "") -> Self:
+        control = str.__new__(cls, value)
+        control._value_, control.meaning, control.heading = value, meaning, heading
+        return control
 
-    @property
-    def heading(self) -> str:
-        """The head of a narrow column."""
-        return _TEXTS[self][1]
-
-
-_TEXTS = {
-    Control.WRONG_CLASS: ("support of another class that the query video also holds", "wrong class"),
-    Control.NO_MASK: ("no support mask", "no mask"),
-    Control.WRONG_SENTENCE: ("sentence of another object of the query video", "wrong text"),
-}
+    WRONG_CLASS = "support_wrong_class", "support of another class that the query video also holds", "wrong class"
+    NO_MASK = "support_none", "no support mask", "no mask"
+    WRONG_SENTENCE = "text_wrong_object", "sentence of another object of the query video", "wrong text"

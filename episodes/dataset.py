@@ -19,7 +19,7 @@ from episodes.errors import ConfigError, ReadError
 from episodes.geometry import resize_frames, resize_ids, target_size
 from episodes.padding import pad, padded_size, valid_area
 from episodes.sampling import SPLITS, EpisodeSampler
-from episodes.transforms import Augment, ClipChange
+from episodes.transforms import ClipChange, draw_change
 from episodes.types import ClipRef, Clips, Episode, Pyramid, Support, Truth
 
 Features = Callable[[list[Path]], Pyramid]
@@ -51,7 +51,7 @@ class EpisodeDataset(Dataset[Episode]):
         self.sampler = sampler
         self.short_side = short_side
         self.max_long_side = max_long_side
-        self.augment = Augment(augment) if augment is not None and sampler.split == "train" else None
+        self.augment = augment if sampler.split == "train" else None
         self.features = features
 
     def __getitem__(self, index: int) -> Episode:
@@ -61,7 +61,7 @@ class EpisodeDataset(Dataset[Episode]):
             change = None
             if self.augment is not None:
                 rng = np.random.default_rng([spec.seed, SPLITS[spec.split], spec.index, AUGMENTATION, position])
-                change = self.augment.draw(rng, self.short_side)
+                change = draw_change(self.augment, rng, self.short_side)
             clip, truth = load_clip(
                 self.catalog,
                 ref,
@@ -105,7 +105,10 @@ def load_clip(
     frames, pyramid = None, None
     if features is not None:
         pyramid = features(paths)
-        _match(pyramid, padded, paths[0])
+        stored = tuple(4 * side for side in pyramid.f4.shape[-2:])
+        if stored != padded:
+            facts = f"its features are of a picture of {stored}, its mask asks for {padded} (height, width)"
+            raise ReadError(f"{paths[0]}: {facts}")
     else:
         small = resize_frames(_pictures(paths, (height, width)), size)
         if transform is not None:
@@ -232,12 +235,6 @@ def _pictures(paths: list[Path], size: tuple[int, int]) -> Tensor:
             found = f"{_size(picture)}, but its mask is {size[1]} x {size[0]} pixels (width x height)"
             raise ReadError(f"{path}: {found}; write both at the same size")
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-
-
-def _match(pyramid: Pyramid, padded: tuple[int, int], path: Path) -> None:
-    found = tuple(4 * side for side in pyramid.f4.shape[-2:])
-    if found != padded:
-        raise ReadError(f"{path}: its features are of a picture of {found}, its mask asks for {padded} (height, width)")
 
 
 def _times(video: tuple[str, ...], clip: tuple[str, ...]) -> list[float]:

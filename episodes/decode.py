@@ -8,6 +8,8 @@ import struct
 import threading
 import zlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +25,22 @@ from episodes.padding import pad, padded_size
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
 
 
-def decode_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. ReadError if the file is missing or damaged."""
+@contextmanager
+def _opened(path: Path, kind: str) -> Iterator[Image.Image]:
+    """The file as an image. ReadError if it is missing, or damaged as far as it is read."""
     try:
         with Image.open(path) as picture:
-            return np.array(picture.convert("RGB"))
+            yield picture
     except FileNotFoundError as error:
-        raise ReadError(f"{path}: the picture is missing; restore it, or take the frame out of the index") from error
+        raise ReadError(f"{path}: the {kind} is missing; restore it, or take the frame out of the index") from error
     except DAMAGE as error:
-        raise ReadError(f"{path}: not readable as a picture ({error}); restore the file") from error
+        raise ReadError(f"{path}: not readable as a {kind} ({error}); restore the file") from error
+
+
+def decode_picture(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. ReadError if the file is missing or damaged."""
+    with _opened(path, "picture") as picture:
+        return np.array(picture.convert("RGB"))
 
 
 def read_frame(path: Path, *, short_side: int, max_long_side: int | None = None) -> Tensor:
@@ -43,17 +52,11 @@ def read_frame(path: Path, *, short_side: int, max_long_side: int | None = None)
 
 def decode_mask(path: Path) -> np.ndarray:
     """(H, W) uint8 object ids, 0 = background. ReadError if missing, damaged, or not an 8-bit palette or grey image."""
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L"):
-                raise ReadError(f"{path}: masks are 8-bit palette PNGs of object ids, found mode {picture.mode!r}")
-            return np.array(picture)
-    except ReadError:
-        raise
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: the mask is missing; restore it, or take the frame out of the index") from error
-    except DAMAGE as error:
-        raise ReadError(f"{path}: not readable as a mask ({error}); restore the file") from error
+    with _opened(path, "mask") as picture:
+        mode, ids = picture.mode, np.array(picture)
+    if mode not in ("P", "L"):
+        raise ReadError(f"{path}: masks are 8-bit palette PNGs of object ids, found mode {mode!r}")
+    return ids
 
 
 class MaskCache:
@@ -66,7 +69,7 @@ class MaskCache:
         self._lock = threading.Lock()
 
     def read(self, path: Path) -> np.ndarray:
-        """(H, W) uint8 object ids, read-only."""
+        """Like `decode_mask`, from memory if the same file was read before; the array is read-only."""
         try:
             state = path.stat()
         except FileNotFoundError:
@@ -87,9 +90,4 @@ class MaskCache:
         return mask
 
 
-_cache = MaskCache(limit=256 * 1024 * 1024)
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Like `decode_mask`, from memory if the same file was read before; the array is read-only."""
-    return _cache.read(path)
+read_mask = MaskCache(limit=256 * 1024 * 1024).read

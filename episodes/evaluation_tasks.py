@@ -12,7 +12,7 @@ import numpy as np
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
-from episodes.sampling import SPLITS, draw_clip, fitting_classes
+from episodes.sampling import SPLITS, draw_clip, too_few
 from episodes.types import ClipRef, Expression
 
 SUPPORT, QUERIES, WRONG_CLASS = 201, 202, 203  # streams of random numbers
@@ -51,15 +51,13 @@ def evaluation_tasks(
         for name in classes
         if len(catalog.videos_of(name)) <= support_videos
     }
-    fitting = fitting_classes(
-        catalog,
-        classes,
-        small,
-        small_classes,
-        wanted=f"tasks with {support_videos} support video(s)",
-        remedy="Lower evaluate.shots and evaluate.support_videos",
-        none="no class with a sentence is left; choose another group or other data",
-    )
+    fitting = [name for name in classes if name not in small]
+    if small and (small_classes == "refuse" or not fitting):
+        wanted = f"tasks with {support_videos} support video(s)"
+        remedy = "Lower evaluate.shots and evaluate.support_videos"
+        raise SamplingError(too_few(small.values(), wanted, catalog, remedy, some_fit=bool(fitting)))
+    if not fitting:
+        raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")
     return [_task(catalog, name, seed, support_videos, support_frames, max_queries_per_class) for name in fitting]
 
 
@@ -104,25 +102,17 @@ def wrong_class_support(
     The clips depend on the seed and that class alone, except that the query's video is passed over. None if the video
     holds no other class, or none with enough videos.
     """
-    present = {record.category for record in catalog.videos[query.video].objects if record.frames}
-    for category in catalog.classes:
-        if category == task.category or category not in present:
-            continue
+    present = {record.category for record in catalog.videos[query.video].objects if record.frames} - {task.category}
+    for category in (name for name in catalog.classes if name in present):
         videos = catalog.videos_of(category)
-        number = catalog.class_id(category)
-        order = np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number]).permutation(len(videos))
+        stream = [task.seed, SPLITS["test"], WRONG_CLASS, catalog.class_id(category)]
+        order = np.random.default_rng(stream).permutation(len(videos))
         chosen = [int(position) for position in order if videos[position] != query.video][:shots]
         if len(chosen) == shots:
             # A stream for each video, so that passing over one leaves the others' clips as they are.
             return category, tuple(
-                draw_clip(
-                    np.random.default_rng([task.seed, SPLITS["test"], WRONG_CLASS, number, position]),
-                    catalog,
-                    videos[position],
-                    category,
-                    support_frames,
-                )
-                for position in chosen
+                draw_clip(np.random.default_rng([*stream, at]), catalog, videos[at], category, support_frames)
+                for at in chosen
             )
     return None
 

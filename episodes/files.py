@@ -1,8 +1,11 @@
 """Files written whole, their digests, and values as error messages show them."""
 
 import hashlib
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -29,6 +32,12 @@ def file_digest(path: Path) -> str:
     """SHA-256 (hex) of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def json_digest(value: Any) -> str:
+    """SHA-256 (hex) of a value as canonical JSON, records as their fields: equal for equal values on every machine."""
+    text = json.dumps(value, default=asdict, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def shown(value: object) -> str:

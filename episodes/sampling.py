@@ -4,17 +4,14 @@ An episode draws one class, K videos of it for the support, and another for the 
 from videos that split "train" never touches, and the support from those it does.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import numpy as np
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
-from episodes.types import ClipRef, EpisodeSpec
+from episodes.types import ClipRef, EpisodeSpec, ObjectRecord, VideoRecord
 from episodes.windows import query_window, support_window
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -65,24 +62,16 @@ class EpisodeSampler:
             if split == "train"
             else {name: tuple(v for v in ids if v in held_out) for name, ids in videos.items()}
         )
-        small = self._small()
-        self.classes = fitting_classes(
-            catalog,
-            videos,
-            small,
-            small_classes,
-            wanted=f"{shots}-shot episodes of split {split!r}",
-            remedy="Lower episodes.shots or episodes.validation_videos",
-            none="holds no base class with a sentence; see `data check`",
-        )
-        self.skipped = tuple(small)
+        self.classes, self.skipped = self._fitting(small_classes)
         self._names = tuple(videos)
 
     def __getitem__(self, index: int) -> EpisodeSpec:
         if index < 0:
             raise IndexError(f"episodes are numbered from 0, found {index}")
         rng = np.random.default_rng([self.seed, SPLITS[self.split], index])
-        category = self._class_at(index)
+        turn, position = divmod(index, len(self.classes))
+        order = np.random.default_rng([self.seed, SPLITS[self.split], turn, CLASS_ORDER]).permutation(len(self.classes))
+        category = self.classes[order[position]]
         alias = category
         if len(self._names) > 1 and rng.random() < self.name_shuffle:
             others = [name for name in self._names if name != category]
@@ -91,6 +80,7 @@ class EpisodeSampler:
         candidates = [video for video in self._support[category] if video != query_video]
         support_videos = [candidates[i] for i in rng.permutation(len(candidates))[: self.shots]]
         support = tuple(draw_clip(rng, self.catalog, video, category, self.support_frames) for video in support_videos)
+        query_frames = self.query_frames if self.split == "train" else None
         return EpisodeSpec(
             seed=self.seed,
             split=self.split,
@@ -98,7 +88,7 @@ class EpisodeSampler:
             category=category,
             alias=alias,
             support=support,
-            query=self._draw_query(rng, query_video, category),
+            query=draw_clip(rng, self.catalog, query_video, category, query_frames, query_window),
         )
 
     def objects(self) -> Iterator[tuple[str, str]]:
@@ -107,21 +97,8 @@ class EpisodeSampler:
             for video in sorted({*self._support[category], *self._query[category]}):
                 yield from ((video, shown.id) for shown, _ in self.catalog.referable(video, category))
 
-    def _class_at(self, index: int) -> str:
-        turn, position = divmod(index, len(self.classes))
-        order = np.random.default_rng([self.seed, SPLITS[self.split], turn, CLASS_ORDER]).permutation(len(self.classes))
-        return self.classes[order[position]]
-
-    def _draw_query(self, rng: np.random.Generator, video: str, category: str) -> ClipRef:
-        pairs = self.catalog.referable(video, category)
-        shown, expression = pairs[rng.integers(len(pairs))]
-        record = self.catalog.videos[video]
-        train = self.split == "train"
-        frames = query_window(rng, record, shown, self.query_frames) if train else record.frames
-        return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=frames)
-
-    def _small(self) -> dict[str, str]:
-        """Classes that cannot supply an episode, and why."""
+    def _fitting(self, small_classes: Literal["refuse", "skip"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """(classes that can supply an episode, classes left out)."""
         needed = self.shots + 1 if self.split == "train" else self.shots
         small = {}
         for name, ids in self._support.items():
@@ -129,7 +106,14 @@ class EpisodeSampler:
                 small[name] = f"class {name!r} has {len(ids)} training video(s), {needed} needed"
             elif not self._query[name]:
                 small[name] = f"class {name!r} has no held-out video, 1 needed"
-        return small
+        classes = tuple(name for name in self._support if name not in small)
+        if small and (small_classes == "refuse" or not classes):
+            wanted = f"{self.shots}-shot episodes of split {self.split!r}"
+            remedy = "Lower episodes.shots or episodes.validation_videos"
+            raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy, some_fit=bool(classes)))
+        if not classes:
+            raise SamplingError(f"{self.catalog.root}: holds no base class with a sentence; see `data check`")
+        return classes, tuple(small)
 
 
 def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozenset[str]:
@@ -149,12 +133,20 @@ def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozen
     return frozenset(held)
 
 
-def draw_clip(rng: np.random.Generator, catalog: VideoCatalog, video: str, category: str, frames: int) -> ClipRef:
-    """A support clip of the class in the video: a drawn object and sentence, and a window that shows the object."""
+def draw_clip(
+    rng: np.random.Generator,
+    catalog: VideoCatalog,
+    video: str,
+    category: str,
+    frames: int | None,
+    window: Callable[[np.random.Generator, VideoRecord, ObjectRecord, int], tuple[str, ...]] = support_window,
+) -> ClipRef:
+    """A clip of the class in the video: a drawn object and sentence, and a `window` of `frames`, or all with None."""
     pairs = catalog.referable(video, category)
     shown, expression = pairs[rng.integers(len(pairs))]
-    window = support_window(rng, catalog.videos[video], shown, frames)
-    return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=window)
+    record = catalog.videos[video]
+    names = record.frames if frames is None else window(rng, record, shown, frames)
+    return ClipRef(video=video, object_id=shown.id, expression_id=expression.id, frames=names)
 
 
 def rank_slice(start: int, stop: int, *, rank: int, processes: int) -> range:
@@ -162,41 +154,12 @@ def rank_slice(start: int, stop: int, *, rank: int, processes: int) -> range:
     return range(start + rank, stop, processes)
 
 
-def manifest(specs: Iterable[Any]) -> list[dict[str, Any]]:
-    """Specs (or evaluation tasks) as plain JSON values: the exact list of what was drawn."""
-    return [asdict(spec) for spec in specs]
-
-
-def manifest_hash(items: Sequence[dict[str, Any]]) -> str:
-    """sha256 (hex) of a manifest as canonical JSON; equal lists have equal hashes on every machine."""
-    text = json.dumps(items, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def fitting_classes(
-    catalog: VideoCatalog,
-    names: Iterable[str],
-    small: Mapping[str, str],
-    small_classes: Literal["refuse", "skip"],
-    *,
-    wanted: str,
-    remedy: str,
-    none: str,
-) -> tuple[str, ...]:
-    """Those of `names` that `small` (name: why it is too small) does not hold.
-
-    SamplingError if classes are too small and none may be left out, or if no class is left: `wanted` is what cannot be
-    drawn then, `remedy` what to change, and `none` what is wrong where no class is small and there is none at all.
-    """
-    fitting = tuple(name for name in names if name not in small)
-    if small and (small_classes == "refuse" or not fitting):
-        reasons = list(small.values())
-        more = f" and {len(reasons) - 4} more" if len(reasons) > 4 else ""
-        skip = "add videos, or set episodes.small_classes=skip to leave such classes out"
-        rest, way_out = ("", skip) if fitting else ("; no class is left", "or add videos")
-        raise SamplingError(
-            f"{catalog.root}: cannot draw {wanted}: {'; '.join(reasons[:4])}{more}{rest}. {remedy}, {way_out}"
-        )
-    if not fitting:
-        raise SamplingError(f"{catalog.root}: {none}")
-    return fitting
+def too_few(reasons: Iterable[str], wanted: str, catalog: VideoCatalog, remedy: str, *, some_fit: bool) -> str:
+    """The error for classes that are too small; `some_fit`: leaving them out would leave others."""
+    lines = list(reasons)
+    more = f" and {len(lines) - 4} more" if len(lines) > 4 else ""
+    way_out = (
+        "add videos, or set episodes.small_classes=skip to leave such classes out" if some_fit else "or add videos"
+    )
+    every = "" if some_fit else "; no class is left"
+    return f"{catalog.root}: cannot draw {wanted}: {'; '.join(lines[:4])}{more}{every}. {remedy}, {way_out}"

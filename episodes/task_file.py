@@ -9,6 +9,7 @@ A clip is {"video", "object_id", "expression_id", "frames"}; the first K clips o
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.files import shown
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest, shown
 from episodes.types import ClipRef
 
 
@@ -33,9 +33,8 @@ class TaskFile(BaseModel):
 
 def task_file_text(tasks: Sequence[EvaluationTask], benchmark: str) -> str:
     """The text of tasks.json, one task on a line."""
-    items = manifest(tasks)
-    head = f'{{"benchmark": {json.dumps(benchmark)},\n "manifest": "{manifest_hash(items)}",\n "tasks": [\n'
-    return head + ",\n".join(json.dumps(item) for item in items) + "\n]}\n"
+    head = f'{{"benchmark": {json.dumps(benchmark)},\n "manifest": "{json_digest(tasks)}",\n "tasks": [\n'
+    return head + ",\n".join(json.dumps(asdict(task)) for task in tasks) + "\n]}\n"
 
 
 def read_task_file(path: Path) -> TaskFile:
@@ -55,7 +54,7 @@ def parse_task_file(content: bytes | str, path: Path) -> TaskFile:
         raise SamplingError(
             f"{path}: {place}: {first['msg']}, found {shown(first['input'])}; write the file again (`evaluate`)"
         ) from error
-    hashed = manifest_hash(manifest(found.tasks))
+    hashed = json_digest(found.tasks)
     if hashed != found.manifest:
         raise SamplingError(
             f"{path}: its manifest is {found.manifest}, but its tasks hash to {hashed}: they were changed after the "

@@ -66,19 +66,12 @@ class ClipChange:
         return mirror_sentence(text) if self.flip else text
 
 
-class Augment:
-    """Draws a `ClipChange` from a generator."""
-
-    def __init__(self, config: AugmentConfig) -> None:
-        self.config = config
-
-    def draw(self, rng: np.random.Generator, short_side: int) -> ClipChange:
-        """Always takes the same number of draws, so that switching one change off leaves the others as they are."""
-        config = self.config
-        scale = rng.uniform(*config.scale)
-        flip = bool(rng.random() < config.flip)
-        spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])
-        colour = np.array([1.0, 1.0, 1.0, 0.0]) + spread * rng.uniform(-1, 1, size=4)
-        order = tuple(int(position) for position in rng.permutation(4))
-        brightness, contrast, saturation, hue = map(float, colour)
-        return ClipChange(max(1, round(short_side * scale)), flip, (brightness, contrast, saturation, hue), order)
+def draw_change(config: AugmentConfig, rng: np.random.Generator, short_side: int) -> ClipChange:
+    """Always takes the same number of draws, so that switching one change off leaves the others as they are."""
+    scale = rng.uniform(*config.scale)
+    flip = bool(rng.random() < config.flip)
+    spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])
+    colour = np.array([1.0, 1.0, 1.0, 0.0]) + spread * rng.uniform(-1, 1, size=4)
+    order = tuple(int(position) for position in rng.permutation(4))
+    brightness, contrast, saturation, hue = map(float, colour)
+    return ClipChange(max(1, round(short_side * scale)), flip, (brightness, contrast, saturation, hue), order)

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from episodes.padding import GRID, is_tight, size_groups, trim, trimmed_size
 
-# --------------------------------------------------------------------------- what is on disk
-
 
 @dataclass(frozen=True)
 class Expression:
@@ -60,9 +58,6 @@ class VideoRecord:
 
     def objects_of(self, category: str) -> tuple[ObjectRecord, ...]:
         return tuple(record for record in self.objects if record.category == category)
-
-
-# --------------------------------------------------------------------------- what a model sees
 
 
 class _Tensors:
@@ -267,10 +262,10 @@ class Episode(_Tensors):
         nothing, since no picture is padded beside a larger one."""
         if is_tight(self.query.valid):
             return [self]
-        return [self._select(group) for group in size_groups(self.query.valid)]
-
-    def _select(self, episodes: list[int]) -> Episode:
-        shots = self.shots
-        support = self.support.select([shot for b in episodes for shot in range(b * shots, (b + 1) * shots)])
-        query = self.query.select(episodes)
-        return Episode(tuple(self.specs[b] for b in episodes), support, query, self.truth.select(episodes, query.size))
+        parts = []
+        for group in size_groups(self.query.valid):
+            support = self.support.select([b * self.shots + shot for b in group for shot in range(self.shots)])
+            query = self.query.select(group)
+            specs = tuple(self.specs[b] for b in group)
+            parts.append(Episode(specs, support, query, self.truth.select(group, query.size)))
+        return parts

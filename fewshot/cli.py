@@ -12,6 +12,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,7 +188,7 @@ def _data_check(options: argparse.Namespace) -> int:
 
 
 def _episodes(options: argparse.Namespace) -> int:
-    from episodes.sampling import manifest, manifest_hash
+    from episodes.files import json_digest
     from fewshot.config.experiment import load_config
     from fewshot.runs.build import open_catalog
     from fewshot.runs.embedded import write_data_if_absent
@@ -196,10 +197,10 @@ def _episodes(options: argparse.Namespace) -> int:
     config = load_config(options.experiment, options.overrides)
     write_data_if_absent(config.data)
     sampler = build_sampler(config, open_catalog(config), options.split)
-    items = manifest([sampler[index] for index in range(options.count)])
-    for item in items[: options.show]:
-        print(json.dumps(item))
-    print(f"{options.split}: {len(items)} episodes, manifest sha256 {manifest_hash(items)}")
+    specs = [sampler[index] for index in range(options.count)]
+    for spec in specs[: options.show]:
+        print(json.dumps(asdict(spec)))
+    print(f"{options.split}: {len(specs)} episodes, manifest sha256 {json_digest(specs)}")
     return 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from episodes.controls import Control
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import ExperimentConfig
@@ -75,7 +75,7 @@ def write_run(
     (folder / "config.yaml").write_text(dump(values))
     start = {"step": 0, "git": f"commit-{seed}", "command": ["run.py", "run"], "versions": {"torch": "2.14"}}
     (folder / "meta.json").write_text(json.dumps({"starts": [start]}))
-    facts = {"manifest": manifest_hash(manifest(tasks)), "checkpoint": "step-00000010", "wall_seconds": 12.0}
+    facts = {"manifest": json_digest(tasks), "checkpoint": "step-00000010", "wall_seconds": 12.0}
     facts |= {"config": values} | ({} if benchmark is None else {"benchmark_content": benchmark})
     facts |= {} if evaluated is None else {"evaluation": evaluation_of(evaluated, Path("step-00000010"))}
     facts |= {"number": values["number"]} if "number" in values else {}

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from episodes.readers.sailvos import SAIL_CLASSES
-from episodes.readers.ytvos import OFFICIAL_CLASSES
+from episodes.readers.layouts import OFFICIAL_CLASSES, SAIL_CLASSES
 from fewshot.cli import main
 from tests.paths import REAL_CLIPS
 from tests.tiny_benchmark import write_tiny_benchmark

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from episodes.readers.sailvos import SAIL_CLASSES
+from episodes.readers.layouts import SAIL_CLASSES
 from fewshot.cli import main
 from fewshot.config.experiment import load_config, plain
 from fewshot.runs.run import Run

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import load_config, plain
@@ -62,7 +62,7 @@ def write_run(
     ]
     supports = [f"{support}{shot}" for shot in range(max(shots))]
     tasks = [task(name, seed, videos, supports) for seed in seeds for name in names]
-    facts = {"manifest": manifest_hash(manifest(tasks)), "config": plain(config), "benchmark": benchmark}
+    facts = {"manifest": json_digest(tasks), "config": plain(config), "benchmark": benchmark}
     facts["benchmark_content"] = content
     with Run(folder).new_results() as results:
         results.write(summarise(records, resamples=50, **facts), records, task_file_text(tasks, benchmark), None, ())

@@ -4,7 +4,6 @@ Each video is 2 x 2, two classes by two values of one attribute: neither the wor
 """
 
 from episodes.glyphs.config import GlyphsConfig, GlyphsError
-from episodes.glyphs.contact_sheet import contact_sheet
 from episodes.glyphs.writing import write_glyphs
 
-__all__ = ["GlyphsConfig", "GlyphsError", "contact_sheet", "write_glyphs"]
+__all__ = ["GlyphsConfig", "GlyphsError", "write_glyphs"]

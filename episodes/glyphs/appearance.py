@@ -16,7 +16,13 @@ COLOURS: dict[str, tuple[float, float, tuple[float, float], tuple[float, float]]
 }
 _FAR_HUES = 80  # two named colours in a video differ at least by this many degrees
 TEXTURES = ("plain", "striped", "dotted", "checkered")
-SIZES = {"large": (0.42, 0.46), "small": (0.22, 0.235)}  # sqrt(width * height) as a share of the frame
+# Ranges of sqrt(width * height) as a share of the frame, by named size or else by attribute.
+_SIZES = {
+    "large": (0.42, 0.46),
+    "small": (0.22, 0.235),
+    "texture": (0.36, 0.44),  # large enough for its pattern
+    "motion": (0.29, 0.37),  # leaves room to move in its quarter
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,7 @@ def hue_distance(a: float, b: float) -> float:
 def appearance(attribute: str, value: str, draws: Draws) -> Appearance:
     colour = value if attribute == "colour" else draws.pick(list(COLOURS))
     hue, spread, saturation, brightness = COLOURS[colour]
-    if attribute == "size":
-        size = draws.uniform(*SIZES[value])
-    elif attribute == "texture":
-        size = draws.uniform(0.36, 0.44)  # large enough for its pattern
-    elif attribute == "motion":
-        size = draws.uniform(0.29, 0.37)  # leaves room to move in its quarter
-    else:
-        size = draws.uniform(0.31, 0.43)
+    size = draws.uniform(*_SIZES.get(value if attribute == "size" else attribute, (0.31, 0.43)))
     texture = value if attribute == "texture" else draws.pick((*TEXTURES, "plain"))
     return Appearance(
         size=size,

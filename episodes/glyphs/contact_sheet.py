@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _COLOURS = np.array([(0, 0, 0), (215, 50, 50), (40, 150, 60), (60, 100, 235), (1
 def contact_sheet(root: Path) -> Image.Image:
     """The sheet of the benchmark at `root`, drawn from its files."""
     scenes: dict[str, Any] = json.loads((root / "scenes.json").read_text("utf-8"))["videos"]
-    videos = list(_chosen_videos(scenes))
+    videos = _chosen_videos(scenes)
     head = len(GROUPS) * (_TILE + _LINE) + _LINE
     sheet = Image.new("RGB", (12 * _CELL, head + len(videos) * (_FRAME + 2 * _LINE)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -43,15 +44,13 @@ def contact_sheet(root: Path) -> Image.Image:
     return ImageOps.expand(sheet, 12, "white")
 
 
-def _chosen_videos(scenes: dict[str, Any]) -> Iterator[str]:
-    """The first video of each attribute, then the first in which an object leaves the view."""
-    attributes = sorted({record["attribute"] for record in scenes.values()})
-    chosen = [next(video for video, r in scenes.items() if r["attribute"] == name) for name in attributes]
-    yield from chosen
-    for video, record in scenes.items():
-        if video not in chosen and any(0 in entry["visible_pixels"] for entry in record["objects"].values()):
-            yield video
-            return
+def _chosen_videos(scenes: dict[str, Any]) -> list[str]:
+    """The first video of each attribute, then the first other one in which an object leaves the view."""
+    first = {record["attribute"]: video for video, record in reversed(scenes.items())}
+    chosen = [video for _, video in sorted(first.items())]
+    others = [record["objects"].values() if video not in chosen else () for video, record in scenes.items()]
+    leaving = [any(0 in entry["visible_pixels"] for entry in entries) for entries in others]
+    return chosen + list(compress(scenes, leaving))[:1]
 
 
 def _examples(root: Path, scenes: dict[str, Any], name: str) -> Iterator[Image.Image]:

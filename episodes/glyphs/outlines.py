@@ -82,7 +82,13 @@ class _Contours(BasePen):
 def _outline(contours: list[np.ndarray]) -> Outline:
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_CLOSING, _CLOSING))
     while True:
-        centred, scale, (width, height) = _to_raster(contours)
+        points = np.concatenate(contours)
+        low, high = points.min(axis=0), points.max(axis=0)
+        width, height = map(float, high - low)  # in font units
+        scale = (_RASTER - 2 * _MARGIN) / max(width, height)
+        centred = [
+            (contour - (low + high) / 2) * (1.0, -1.0) * scale for contour in contours
+        ]  # y down, 0 in the middle
         ink = fill(edges(centred) + _RASTER / 2, _RASTER, _RASTER)
         closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, disc)
         borders, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -103,16 +109,6 @@ def _outline(contours: list[np.ndarray]) -> Outline:
         solid=solid,
         roomy=16 * int(broad.sum()) > _ROOMY * side * side,
     )
-
-
-def _to_raster(contours: list[np.ndarray]) -> tuple[list[np.ndarray], float, tuple[float, float]]:
-    """Contours in raster pixels with y down and 0 in the middle, pixels per font unit, and the size in font units."""
-    every = np.concatenate(contours)
-    low, high = every.min(axis=0), every.max(axis=0)
-    scale = (_RASTER - 2 * _MARGIN) / float((high - low).max())
-    flip = np.array([1.0, -1.0])
-    width, height = (float(v) for v in high - low)
-    return [(c - (low + high) / 2) * flip * scale for c in contours], scale, (width, height)
 
 
 def _of_large_parts(centred: list[np.ndarray], borders: Sequence[np.ndarray]) -> list[bool]:

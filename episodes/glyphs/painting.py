@@ -15,8 +15,8 @@ from episodes.glyphs.appearance import Appearance
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.movement import Pose
 from episodes.glyphs.outlines import outlines
+from episodes.glyphs.planning import PlannedObject, Scene
 from episodes.glyphs.polygons import edges, fill
-from episodes.glyphs.scene import PlannedObject, Scene
 
 _FINE = 4  # fine pixels along the side of a pixel
 
@@ -36,15 +36,11 @@ class Painted:
 def paint(scene: Scene, size: int, frames: int, draws: Draws) -> Painted:
     pictures = background(size, frames, draws)
     masks = np.zeros((frames, size, size), np.uint8)
-    whole: dict[int, list[int]] = {planned.id: [] for planned in scene.objects}
-    by_id = {planned.id: planned for planned in scene.objects}
+    whole: dict[int, list[int]] = {number: [] for number in scene.order}
     for frame in range(frames):
         for number in scene.order:
-            whole[number].append(_paint_object(pictures[frame], masks[frame], by_id[number], frame))
+            whole[number].append(_paint_object(pictures[frame], masks[frame], scene.objects[number - 1], frame))
     return Painted(pictures, masks, whole)
-
-
-# --------------------------------------------------------------------------- the background
 
 
 def background(size: int, frames: int, draws: Draws) -> np.ndarray:
@@ -88,9 +84,6 @@ def _bands(side: int, draws: Draws) -> np.ndarray:
     y, x = np.mgrid[0:side, 0:side] / side
     phase = (x * across + y * along) * periods
     return (np.abs(phase - np.floor(phase) - 0.5) * 4 - 1) * strength
-
-
-# --------------------------------------------------------------------------- the objects
 
 
 def _paint_object(picture: np.ndarray, mask: np.ndarray, planned: PlannedObject, frame: int) -> int:

@@ -4,7 +4,6 @@ import hashlib
 import itertools
 import json
 import multiprocessing
-import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,8 +22,7 @@ from episodes.glyphs.config import VERSION, GlyphsConfig, GlyphsError
 from episodes.glyphs.contact_sheet import contact_sheet
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.painting import Painted, paint
-from episodes.glyphs.scene import Scene, plan
-from episodes.glyphs.schedule import Assignment, assignments
+from episodes.glyphs.planning import Assignment, Scene, assignments, plan
 
 MARK = "glyphs.json"  # its presence says that the folder is complete
 _JPEG_QUALITY = 92
@@ -43,16 +41,14 @@ def write_glyphs(
         return
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-        try:
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True) as folder:
+            aside = Path(folder)
             aside.chmod(0o755)
             _write_all(aside, config, workers, progress)
             contact_sheet(aside).save(aside / "contact_sheet.png")
             if out.exists():
                 out.rmdir()  # empty, or _already_there would have rejected it
             aside.rename(out)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise GlyphsError(
             f"the benchmark could not be written to {out} ({error}): free space there or give another folder; "
@@ -95,7 +91,8 @@ def _write_all(root: Path, config: GlyphsConfig, workers: int, progress: Callabl
     sentences: dict[str, Any] = {}
     scenes: dict[str, Any] = {}
     digest = hashlib.sha256()
-    for done, (assignment, record) in enumerate(zip(videos, _records(root, config, videos, workers), strict=True)):
+    records = _records(root, config, videos, workers)
+    for done, (assignment, record) in enumerate(zip(videos, records, strict=True), start=1):
         digest.update(record["sha256"].encode())
         scenes[assignment.video] = record
         objects = record["objects"]
@@ -114,7 +111,7 @@ def _write_all(root: Path, config: GlyphsConfig, workers: int, progress: Callabl
             "expressions": {str(i): {"exp": text, "obj_id": number} for i, (number, text) in enumerate(texts)},
         }
         if progress is not None:
-            progress(done + 1, len(videos))
+            progress(done, len(videos))
     _write_json(root / "train" / "meta.json", {"videos": meta})
     _write_json(root / "train" / "classes.json", list(CLASS_NAMES))
     _write_json(root / "meta_expressions" / "train" / "meta_expressions.json", {"videos": sentences})

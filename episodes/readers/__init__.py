@@ -1,4 +1,4 @@
-"""Benchmark folders: which layout a folder has, and its catalog. One file for each published layout."""
+"""Benchmark folders: which layout a folder has, and its catalog."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,7 @@ from pathlib import Path
 from episodes.catalog import VideoCatalog
 from episodes.errors import LayoutError
 from episodes.readers.index import LEAVES_ROOT, Layout, read_index
-from episodes.readers.sailvos import SAIL_FOLDERS, is_sailvos, sailvos_layout
-from episodes.readers.ytvos import YTVOS_FOLDERS, ytvos_layout
+from episodes.readers.layouts import SAIL_FOLDERS, YTVOS_FOLDERS, is_sailvos, sailvos_layout, ytvos_layout
 
 __all__ = ["find_layout", "index_benchmark", "read_benchmark"]
 

@@ -1,7 +1,7 @@
 """From a benchmark's JSON files to its catalog, whatever the folder layout. Reads these files and nothing else."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,14 +63,14 @@ def categories(*meta: Path) -> set[str]:
     return {str(entry.get("category")) for entry in objects}
 
 
+@dataclass
 class _Index:
     """Turns JSON entries into records and notes what was odd about them."""
 
-    def __init__(self, layout: Layout, meta_file: Path, expression_file: Path) -> None:
-        self.layout = layout
-        self.meta_file = meta_file
-        self.expression_file = expression_file
-        self.problems: list[Problem] = []
+    layout: Layout
+    meta_file: Path
+    expression_file: Path
+    problems: list[Problem] = field(default_factory=list)
 
     def note(self, kind: str, file: Path, detail: str, severity: Literal["error", "warning"] = "warning") -> None:
         self.problems.append(Problem(kind, severity, str(file), detail))
@@ -127,8 +127,7 @@ class _Index:
             listed = frames
         known = set(frames)
         visible = tuple(frame for frame in listed if frame in known)
-        if len(visible) < len(listed):
-            lost = [frame for frame in listed if frame not in known]
+        if lost := [frame for frame in listed if frame not in known]:
             detail = f"{where} lists {lost[:3]}, absent from the video's frames"
             self.note("frame outside the video", self.meta_file, detail)
         if not visible:

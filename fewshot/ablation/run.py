@@ -103,7 +103,7 @@ def check_tasks(cells: Sequence[Cell]) -> dict[Path, str]:
             open_evaluation_set(config, training_origin(config, catalogs[config.data.root], None))
         except SamplingError as error:
             raise SamplingError(f"Cell {cell.label!r}: {error}") from error
-    return {root: catalog.content_hash() for root, catalog in catalogs.items()}
+    return {root: catalog.content.hash for root, catalog in catalogs.items()}
 
 
 def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:

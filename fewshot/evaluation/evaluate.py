@@ -11,7 +11,7 @@ import torch
 
 from episodes.catalog import VideoCatalog
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from episodes.task_file import task_file_text
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.evaluation.evaluator import Evaluator
@@ -68,7 +68,7 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig, *, allow_changed_da
             resamples=config.evaluate.bootstrap_samples,
             experiment=config.name,
             checkpoint=checkpoint.name,
-            manifest=manifest_hash(manifest(tasks)),
+            manifest=json_digest(tasks),
             wall_seconds=time.perf_counter() - began,
             config=plain(config),
             evaluation=evaluation,

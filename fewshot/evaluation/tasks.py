@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from episodes.catalog import VideoCatalog
+from episodes.catalog import VideoCatalog, split_by_name
 from episodes.check import require_visible
-from episodes.class_names import split_by_name
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
 from episodes.task_file import read_task_file, read_tasks
@@ -68,7 +67,7 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
         _reject_seen(config, tasks, origin)
     clips = [clip for task in tasks for clip in (*task.support, *task.queries)]
     require_visible(catalog, ((clip.video, clip.object_id) for clip in clips))
-    return EvaluationSet(catalog, tasks, {"benchmark": whole.name, "benchmark_content": whole.content_hash(), **facts})
+    return EvaluationSet(catalog, tasks, {"benchmark": whole.name, "benchmark_content": whole.content.hash, **facts})
 
 
 def _reject_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], origin: Origin) -> None:

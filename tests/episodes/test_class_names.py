@@ -2,7 +2,7 @@
 
 import pytest
 
-from episodes.class_names import normal_name, split_by_name
+from episodes.catalog import normal_name, split_by_name
 
 
 @pytest.mark.parametrize("name", ["giant panda", "Giant Panda", "giant_panda", "giant-panda", " GIANT  panda_"])

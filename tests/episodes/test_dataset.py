@@ -14,8 +14,9 @@ from episodes.config import AugmentConfig
 from episodes.dataset import EpisodeDataset, collate, join_clips, join_truths, load_clip, load_masks, rename
 from episodes.decode import decode_mask, read_frame
 from episodes.errors import ConfigError, ReadError
+from episodes.files import json_digest
 from episodes.readers import read_benchmark
-from episodes.sampling import EpisodeSampler, manifest, manifest_hash
+from episodes.sampling import EpisodeSampler
 from episodes.types import ClipRef, Clips, Episode, Pyramid
 from tests.tiny_benchmark import write_tiny_benchmark
 
@@ -168,7 +169,7 @@ def test_any_number_of_workers_gives_the_same_episodes(catalog: VideoCatalog, wo
     )
     found = list(loader)
     assert all(same(a, b) for a, b in zip(found, expected, strict=True))
-    hashes = {manifest_hash(manifest(s for batch in part for s in batch.specs)) for part in (found, expected)}
+    hashes = {json_digest([s for batch in part for s in batch.specs]) for part in (found, expected)}
     assert len(hashes) == 1
 
 

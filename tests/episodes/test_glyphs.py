@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from episodes.glyphs import GlyphsConfig, GlyphsError, contact_sheet, write_glyphs
+from episodes.glyphs import GlyphsConfig, GlyphsError, write_glyphs
 from episodes.glyphs.appearance import COLOURS, hue_distance
 from episodes.glyphs.classes import CLASS_NAMES, GROUPS
+from episodes.glyphs.contact_sheet import contact_sheet
 
 SMALL = GlyphsConfig(seed=5, size=96, frames=4, videos_per_class=2, expressions_per_object=3, leaving=0.15)
 TINY = GlyphsConfig(seed=1, size=48, frames=3, videos_per_class=1)

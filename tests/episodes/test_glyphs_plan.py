@@ -14,9 +14,8 @@ from episodes.glyphs.classes import CHARACTERS, CLASS_NAMES, GROUPS
 from episodes.glyphs.config import GlyphsConfig
 from episodes.glyphs.draws import Draws
 from episodes.glyphs.outlines import outlines
+from episodes.glyphs.planning import assignments, plan
 from episodes.glyphs.polygons import edges, fill
-from episodes.glyphs.scene import plan
-from episodes.glyphs.schedule import assignments
 from episodes.glyphs.words import sentences
 
 

@@ -8,7 +8,7 @@ from episodes.dataset import EpisodeDataset, load_clip
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import evaluation_tasks
 from episodes.readers import read_benchmark
-from episodes.readers.ytvos import OFFICIAL_CLASSES
+from episodes.readers.layouts import OFFICIAL_CLASSES
 from episodes.sampling import EpisodeSampler
 from tests.paths import REAL_CLIPS
 

@@ -9,8 +9,7 @@ from episodes.check import check_benchmark
 from episodes.decode import read_frame
 from episodes.errors import LayoutError
 from episodes.readers import find_layout, read_benchmark
-from episodes.readers.sailvos import SAIL_CLASSES
-from episodes.readers.ytvos import OFFICIAL_CLASSES
+from episodes.readers.layouts import OFFICIAL_CLASSES, SAIL_CLASSES
 from tests.tiny_benchmark import write_tiny_benchmark
 
 FORMS = ("sailvos", "sailvos-readme")

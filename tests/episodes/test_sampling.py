@@ -11,7 +11,8 @@ import pytest
 
 from episodes.catalog import GROUPS, VideoCatalog
 from episodes.errors import SamplingError
-from episodes.sampling import EpisodeSampler, held_out_videos, manifest, manifest_hash, rank_slice
+from episodes.files import json_digest
+from episodes.sampling import EpisodeSampler, held_out_videos, rank_slice
 from episodes.types import EpisodeSpec
 from tests.paths import ROOT
 
@@ -29,7 +30,7 @@ def specs(catalog: VideoCatalog, **changes: object) -> list[EpisodeSpec]:
 
 
 def hash_of(drawn: list[EpisodeSpec]) -> str:
-    return manifest_hash(manifest(drawn))
+    return json_digest(drawn)
 
 
 # ---------------------------------------------------------------------- purity
@@ -62,11 +63,12 @@ def test_two_processes_with_other_hash_seeds_draw_the_same_list(tiny_root: Path,
     program = (
         "import json, sys; from pathlib import Path\n"
         "from episodes.readers import read_benchmark\n"
-        "from episodes.sampling import EpisodeSampler, manifest, rank_slice\n"
+        "from dataclasses import asdict\n"
+        "from episodes.sampling import EpisodeSampler, rank_slice\n"
         "sampler = EpisodeSampler(read_benchmark(Path(sys.argv[1])), group=1, split='train', seed=0, shots=2,\n"
         "                         name_shuffle=0.9, validation_videos=1)\n"
         f"indices = rank_slice(0, {COUNT}, rank=int(sys.argv[2]), processes=2)\n"
-        "print(json.dumps(manifest(sampler[index] for index in indices)))\n"
+        "print(json.dumps([asdict(sampler[index]) for index in indices]))\n"
     )
     parts = []
     for rank, hash_seed in enumerate(("1", "4711")):
@@ -74,7 +76,7 @@ def test_two_processes_with_other_hash_seeds_draw_the_same_list(tiny_root: Path,
         command = [sys.executable, "-c", program, str(tiny_root), str(rank)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         parts += json.loads(done.stdout)
-    assert manifest_hash(sorted(parts, key=lambda item: item["index"])) == hash_of(specs(catalog))
+    assert json_digest(sorted(parts, key=lambda item: item["index"])) == hash_of(specs(catalog))
 
 
 def test_rank_slices_share_out_every_index_once() -> None:

@@ -10,7 +10,7 @@ import pytest
 from episodes.catalog import VideoCatalog
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from episodes.task_file import read_task_file, read_tasks, task_file_text
 
 
@@ -36,7 +36,7 @@ def rewrite(path: Path, change: Callable[[list[dict[str, Any]]], object]) -> Non
     """The file after a change to its tasks, with the hash that belongs to them."""
     content = json.loads(path.read_text())
     change(content["tasks"])
-    path.write_text(json.dumps({**content, "manifest": manifest_hash(content["tasks"])}))
+    path.write_text(json.dumps({**content, "manifest": json_digest(content["tasks"])}))
 
 
 def test_tasks_read_back_equal_with_name_and_hash(
@@ -44,7 +44,7 @@ def test_tasks_read_back_equal_with_name_and_hash(
 ) -> None:
     assert read_tasks(file, catalog) == tasks
     found = read_task_file(file)
-    assert (found.benchmark, found.manifest) == ("tiny", manifest_hash(manifest(tasks)))
+    assert (found.benchmark, found.manifest) == ("tiny", json_digest(tasks))
 
 
 def test_a_written_file_is_written_again_bit_for_bit(file: Path, catalog: VideoCatalog) -> None:

@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from episodes.config import AugmentConfig
-from episodes.transforms import Augment, ClipChange, mirror_sentence
+from episodes.transforms import ClipChange, draw_change, mirror_sentence
 
 STRONG = AugmentConfig(scale=(0.5, 1.5), flip=0.5, brightness=0.5, contrast=0.5, saturation=0.5, hue=0.2)
 
@@ -33,17 +33,17 @@ def test_a_mirror_swaps_left_and_right_as_whole_words(text: str, mirrored: str) 
 def test_the_same_generator_gives_the_same_change_and_no_global_state_is_touched() -> None:
     frames, ids = clip()
     before = torch.get_rng_state()
-    first, second = (Augment(STRONG).draw(np.random.default_rng(5), 100) for _ in range(2))
+    first, second = (draw_change(STRONG, np.random.default_rng(5), 100) for _ in range(2))
     first.change(frames, ids)
     assert first == second
-    assert first != Augment(STRONG).draw(np.random.default_rng(6), 100)
+    assert first != draw_change(STRONG, np.random.default_rng(6), 100)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_switching_one_change_off_leaves_the_others_as_they_were() -> None:
     plain = STRONG.model_copy(update={"flip": 0.0, "brightness": 0.0})
     for seed in range(20):
-        all_on, some_off = (Augment(c).draw(np.random.default_rng(seed), 100) for c in (STRONG, plain))
+        all_on, some_off = (draw_change(c, np.random.default_rng(seed), 100) for c in (STRONG, plain))
         assert some_off.short_side == all_on.short_side
         assert some_off.colour[1:] == all_on.colour[1:]
         assert some_off.colour[0] == 1.0
@@ -51,7 +51,7 @@ def test_switching_one_change_off_leaves_the_others_as_they_were() -> None:
 
 
 def test_draws_stay_in_their_ranges_and_use_them() -> None:
-    drawn = [Augment(STRONG).draw(np.random.default_rng(seed), 100) for seed in range(300)]
+    drawn = [draw_change(STRONG, np.random.default_rng(seed), 100) for seed in range(300)]
     sides = [change.short_side for change in drawn]
     assert 50 <= min(sides) < 60
     assert 140 < max(sides) <= 150
@@ -69,7 +69,7 @@ def clip() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_all_frames_of_a_clip_change_alike_and_colours_leave_masks_alone() -> None:
     frames, ids = clip()
-    change = Augment(STRONG.model_copy(update={"flip": 0.0})).draw(np.random.default_rng(3), 20)
+    change = draw_change(STRONG.model_copy(update={"flip": 0.0}), np.random.default_rng(3), 20)
     changed, same = change.change(frames, ids)
     assert not torch.equal(changed, frames)
     assert torch.equal(changed[0], changed[1])

@@ -10,7 +10,7 @@ import pytest
 from episodes.catalog import GROUPS
 from episodes.errors import LayoutError
 from episodes.readers import read_benchmark
-from episodes.readers.ytvos import OFFICIAL_CLASSES
+from episodes.readers.layouts import OFFICIAL_CLASSES
 from tests.tiny_benchmark import write_tiny_benchmark
 
 META = "train/meta.json"

@@ -214,7 +214,7 @@ def test_the_summary_says_which_config_and_which_benchmark_it_belongs_to(evaluat
     run, config = evaluated
     summary = json.loads((run / "results" / "summary.json").read_text())
     assert summary["config"] == plain(config)
-    assert summary["benchmark_content"] == open_catalog(config).content_hash()
+    assert summary["benchmark_content"] == open_catalog(config).content.hash
 
 
 def test_tensorboard_has_every_row_of_the_last_evaluation_at_the_step_of_its_checkpoint(evaluated):

@@ -12,8 +12,8 @@ from PIL import Image
 from episodes.catalog import VideoCatalog
 from episodes.errors import ConfigError, LayoutError, SamplingError
 from episodes.evaluation_tasks import EvaluationTask
+from episodes.files import json_digest
 from episodes.readers import read_benchmark
-from episodes.sampling import manifest, manifest_hash
 from episodes.task_file import read_tasks, task_file_text
 from fewshot.cli import main
 from fewshot.config.experiment import ExperimentConfig, load_config, to_yaml
@@ -134,7 +134,7 @@ def test_an_evaluation_leaves_its_tasks_and_they_evaluate_to_the_same_scores(
     assert tasks == tasks_before_training(config).tasks
     assert {task.seed for task in tasks} == {3, 5}
     summary = Run(first).evaluated().summary
-    assert summary.facts["manifest"] == Run(first).evaluated().tasks.manifest == manifest_hash(manifest(tasks))
+    assert summary.facts["manifest"] == Run(first).evaluated().tasks.manifest == json_digest(tasks)
     assert summary.facts["benchmark"] == catalog.name
 
     of_file = f"evaluate.tasks={Run(first).results.tasks}"
@@ -229,8 +229,8 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
     assert list(dict.fromkeys(task.category for task in found.tasks)) == UNSEEN
     assert found.facts == {
         "benchmark": "elsewhere",
-        "benchmark_content": read_benchmark(other_root).content_hash(),
-        "training_content": open_catalog(config).content_hash(),
+        "benchmark_content": read_benchmark(other_root).content.hash,
+        "training_content": open_catalog(config).content.hash,
         "transfer": {
             "root": str(other_root),
             "seen": "skip",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from episodes.controls import Control
 from episodes.evaluation_tasks import EvaluationTask
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.results.evaluated import EvaluatedRun
@@ -126,7 +126,7 @@ def test_the_report_holds_every_number_of_the_main_table(run: Run, report: str) 
 
 
 def test_the_report_says_how_sure_it_is_and_what_it_stands_on(report: str) -> None:
-    assert manifest_hash(manifest(TASKS)) in report
+    assert json_digest(TASKS) in report
     assert "200 bootstrap resamples" in report
     assert re.search(r"\| +3 \| +\d\.\d \| seed 0: \d\d\.\d, seed 1: \d\d\.\d, seed 2: \d\d\.\d \|", report)
     assert "demo-of-tests" in report

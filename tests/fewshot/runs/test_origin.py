@@ -315,8 +315,8 @@ def test_an_evaluation_on_other_data_than_the_training_is_rejected_unless_it_is_
     assert call(*words, "--allow-changed-data") == 0
     summary = json.loads(next((tmp_path / "out").rglob("summary.json")).read_text())
     assert summary["changed_data"] == named
-    assert summary["benchmark_content"] == read_benchmark(root).content_hash()
-    assert summary["training_content"] == read_benchmark(tiny_set.root).content_hash()
+    assert summary["benchmark_content"] == read_benchmark(root).content.hash
+    assert summary["training_content"] == read_benchmark(tiny_set.root).content.hash
 
 
 def test_the_error_of_changed_data_is_one_about_the_checkpoint(trained: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from episodes.dataset import collate
 from episodes.errors import ConfigError, ReadError, TrainingError
-from episodes.sampling import manifest, manifest_hash
+from episodes.files import json_digest
 from fewshot.runs.checkpoint import latest, read_state
 from fewshot.training.trainer import Trainer, train
 from tests.paths import ROOT
@@ -223,7 +223,7 @@ def test_any_number_of_workers_gives_the_same_losses_bit_for_bit(experiment, tmp
 def test_processes_share_out_the_episodes_that_one_would_train_on(experiment, tmp_path, world):
     trainer = Trainer(load_tiny(experiment, "train.batch_episodes=4", "train.steps=3"), tmp_path / "run")
     alone = [[spec.index for spec in batch.specs] for batch in trainer._batches(0)]
-    whole = manifest_hash(manifest([trainer.sampler[index] for batch in alone for index in batch]))
+    whole = json_digest([trainer.sampler[index] for batch in alone for index in batch])
     trainer.world = world
     shares = []
     for trainer.rank in range(world):
@@ -232,7 +232,7 @@ def test_processes_share_out_the_episodes_that_one_would_train_on(experiment, tm
         sorted((s for share in step for s in share), key=lambda s: s.index) for step in zip(*shares, strict=True)
     ]
     assert [[spec.index for spec in step] for step in together] == alone
-    assert manifest_hash(manifest([spec for step in together for spec in step])) == whole
+    assert json_digest([spec for step in together for spec in step]) == whole
 
 
 def test_episodes_that_cannot_be_shared_out_are_refused(experiment, tmp_path, monkeypatch):

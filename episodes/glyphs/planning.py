@@ -1,4 +1,4 @@
-"""Which two classes and which attribute each video has.
+"""Which two classes and which attribute each video has, and its objects with their looks, paths and sentences.
 
 Within a group of 12 classes the pairs follow a round robin: each round pairs every class once, and 11 rounds meet all
 partners. So `videos_per_class` rounds give each class exactly that many videos, with partners as different as can be.
@@ -6,12 +6,13 @@ partners. So `videos_per_class` rounds give each class exactly that many videos,
 
 from dataclasses import dataclass
 
+from episodes.glyphs.appearance import Appearance, appearance, value_pair
 from episodes.glyphs.classes import CLASS_NAMES, GROUPS
 from episodes.glyphs.config import GlyphsConfig
 from episodes.glyphs.draws import Draws
+from episodes.glyphs.movement import Mover, Pose, paths
 from episodes.glyphs.outlines import outlines
-
-NAME = "name"  # the attribute of videos in which the class name alone tells the object
+from episodes.glyphs.words import NAME, sentences
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,8 @@ def assignments(config: GlyphsConfig) -> tuple[Assignment, ...]:
     for classes in GROUPS:
         pairs = _pairs(classes, config.videos_per_class, draws)
         columns.append(list(zip(pairs, _attributes(pairs, config, draws), strict=True)))
-    videos: list[Assignment] = []
-    for row in zip(*columns, strict=True):
-        for group, (classes_of_video, attribute) in enumerate(row, start=1):
-            videos.append(Assignment(len(videos), group, classes_of_video, attribute))
-    return tuple(videos)
+    in_turn = [(group, *content) for row in zip(*columns, strict=True) for group, content in enumerate(row, start=1)]
+    return tuple(Assignment(index, *content) for index, content in enumerate(in_turn))
 
 
 def _pairs(classes: tuple[str, ...], rounds: int, draws: Draws) -> list[tuple[str, str]]:
@@ -79,3 +77,49 @@ def _attributes(pairs: list[tuple[str, str]], config: GlyphsConfig, draws: Draws
 def shows_texture(category: str) -> bool:
     """Broad enough, and without dots of its own."""
     return outlines()[category].roomy and category not in ("dice", "domino")
+
+
+@dataclass(frozen=True)
+class PlannedObject:
+    """`value` is the attribute's value that the sentences name ("" in name-only videos). `id` is its mask value."""
+
+    id: int
+    category: str
+    value: str
+    look: Appearance
+    poses: tuple[Pose, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`order` lists object ids from the rearmost to the foremost."""
+
+    assignment: Assignment
+    objects: tuple[PlannedObject, ...]
+    order: tuple[int, ...]
+
+
+def plan(assignment: Assignment, config: GlyphsConfig, draws: Draws) -> Scene:
+    """Each class with each of two values (2 x 2), or in a name-only video each class once; ids in random order."""
+    attribute = assignment.attribute
+    values = ("",) if attribute == NAME else value_pair(attribute, draws)
+    kinds = draws.shuffled([(category, value) for category in assignment.classes for value in values])
+    looks = [appearance(attribute, value, draws) for _, value in kinds]
+    movers = [
+        Mover(outlines()[category], look.size, attribute, value)
+        for (category, value), look in zip(kinds, looks, strict=True)
+    ]
+    ways = paths(movers, config.frames, config.leaving, draws)
+    objects = tuple(
+        PlannedObject(
+            id=number,
+            category=category,
+            value=value,
+            look=look,
+            poses=way,
+            texts=sentences(category, attribute, value, config.expressions_per_object, draws),
+        )
+        for number, ((category, value), look, way) in enumerate(zip(kinds, looks, ways, strict=True), start=1)
+    )
+    return Scene(assignment, objects, tuple(i + 1 for i in draws.order(len(objects))))
