@@ -8,8 +8,6 @@ from episodes.errors import LayoutError
 from episodes.readers.index import LEAVES_ROOT, Layout, read_index
 from episodes.readers.layouts import SAIL_FOLDERS, YTVOS_FOLDERS, is_sailvos, sailvos_layout, ytvos_layout
 
-__all__ = ["find_layout", "index_benchmark", "read_benchmark"]
-
 
 def read_benchmark(root: Path) -> VideoCatalog:
     """The catalog of a folder of any known layout; LayoutError if it is of none, or its index cannot be trusted."""
