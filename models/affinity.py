@@ -1,6 +1,6 @@
 """Cross-modal affinity (CMA): query pixels attend to the support's masked pixels (paper, section 3.2).
 
-Shapes: B episodes, T query frames, M support frames in memory, C channels, D = C / 2.
+Shapes: B episodes, K shots, S support frames a shot, T query frames, M support frames in memory, C channels, D = C / 2.
 """
 
 from __future__ import annotations
@@ -92,15 +92,14 @@ class CrossModalAffinity(nn.Module):
             self.support_qkv = QKV(hidden, dim)
             self.support_qkv.query.requires_grad_(False)  # in the published layout, but nothing reads it
 
-    def remember(self, support: Tensor, coverage: Tensor, shots: int) -> LevelMemory:
-        """support (B, K S, C, h', w') fused features, coverage (B, K S, h, w) in [0, 1], the share of each cell of the
-        query's grid that the support mask covers; features are resized to that grid.
+    def remember(self, support: Tensor, coverage: Tensor) -> LevelMemory:
+        """support (B, K, S, C, h', w') fused features, coverage (B, K, S, h, w) in [0, 1], the share of each cell of
+        the query's grid that the support mask covers; features are resized to that grid.
         """
         if self.support_frames == "middle" and "cross" in self.stages:
-            frames = support.shape[1] // shots
-            middle = support.shape[1] - frames + frames // 2
-            support, coverage = support[:, middle : middle + 1], coverage[:, middle : middle + 1]
-        coverage = coverage.to(support.dtype)
+            middle = support.shape[2] // 2
+            support, coverage = (x[:, -1:, middle : middle + 1] for x in (support, coverage))
+        support, coverage = support.flatten(1, 2), coverage.flatten(1, 2).to(support.dtype)
         masked = resize(support, (coverage.shape[-2], coverage.shape[-1])) * coverage[:, :, None]
         key = value = masked.new_zeros(len(masked), 0, 0)
         if "cross" in self.stages:

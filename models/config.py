@@ -6,8 +6,6 @@ from pydantic import ConfigDict, Field, model_validator
 
 from episodes.config import Section
 
-PYRAMID_STRIDES = (4, 8, 16, 32, 64)
-
 
 class AffinityConfig(Section):
     """The cross-modal affinity (method of the paper, section 3.2) and what we add to it."""

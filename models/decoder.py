@@ -20,17 +20,11 @@ CLASS_PRIOR = 0.01  # initial probability of the class, so that the focal loss s
 
 @dataclass
 class DecoderOutput:
-    """What every decoder layer says; the first axis is the layer.
+    """What every decoder layer says; the first axis is the layer."""
 
-    hidden (layers, N, Q, C); initial_reference (N, Q, 2 or 4); references (layers, N, Q, 4), the detached boxes
-    from which the next layer starts; boxes (layers, N, Q, 4); logits (layers, N, Q, 1).
-    """
-
-    hidden: Tensor
-    initial_reference: Tensor
-    references: Tensor
-    boxes: Tensor
-    logits: Tensor
+    hidden: Tensor  # (layers, N, Q, C)
+    boxes: Tensor  # (layers, N, Q, 4)
+    logits: Tensor  # (layers, N, Q, 1)
 
 
 def inverse_sigmoid(x: Tensor, epsilon: float = 1e-5) -> Tensor:
@@ -68,7 +62,7 @@ class DecoderLayer(nn.Module):
 class TextQueries(nn.Module):
     """Content = the sentence; position = a learned embedding, which also gives the 2-d reference point."""
 
-    def __init__(self, hidden: int, queries: int, levels: int) -> None:
+    def __init__(self, hidden: int, queries: int) -> None:
         super().__init__()
         self.query_embed = nn.Embedding(queries, hidden)
         self.reference_points = nn.Linear(hidden, 2)
@@ -93,14 +87,13 @@ class BoxQueries(nn.Module):
     """DAB: content and box are learned; the position encodes the current box and is scaled by the content.
 
     Published: the sentence has no part in these queries; words act through fusion alone. And the first layer reads
-    its learned box along the wrong axis: on level i, all of x, y, w and h are the box's i-th number. We keep that,
-    because this mode exists to equal the published network; from the second layer on, boxes are read as boxes.
+    its learned box along the wrong axis: on level i, all of x, y, w and h are the box's i-th number (so there must be
+    four levels). We keep that, because this mode exists to equal the published network; from the second layer on, boxes
+    are read as boxes.
     """
 
-    def __init__(self, hidden: int, queries: int, levels: int) -> None:
+    def __init__(self, hidden: int, queries: int) -> None:
         super().__init__()
-        if levels != 4:
-            raise ValueError(f"DAB queries are defined for 4 levels (a box has 4 numbers), found levels={levels}")
         self.tgt_embed = nn.Embedding(queries, hidden)
         self.refpoint_embed = nn.Embedding(queries, 4)
         self.ref_point_head = MLP(2 * hidden, hidden, hidden, layers=2)
@@ -140,10 +133,7 @@ class QueryDecoder(nn.Module):
         mode: Literal["text", "dab"],
     ) -> None:
         super().__init__()
-        if layers < 1:
-            raise ValueError(f"QueryDecoder needs at least one layer, found layers={layers}")
-        kinds: dict[str, type[TextQueries] | type[BoxQueries]] = {"text": TextQueries, "dab": BoxQueries}
-        self.queries = kinds[mode](hidden, queries, levels)
+        self.queries = TextQueries(hidden, queries) if mode == "text" else BoxQueries(hidden, queries)
         self.layers = nn.ModuleList(
             DecoderLayer(hidden, heads=heads, levels=levels, points=points, ffn=ffn, dropout=dropout)
             for _ in range(layers)
@@ -171,7 +161,6 @@ class QueryDecoder(nn.Module):
         ratios = valid_ratios(valid)
 
         content, reference = self.queries.start(sentence)
-        initial = reference
         contents, boxes, logits = [], [], []
         for index, layer in enumerate(self.layers):
             placed = self.queries.place(index, reference, ratios)
@@ -185,5 +174,4 @@ class QueryDecoder(nn.Module):
             contents.append(content)
             boxes.append(box)
             logits.append(self.class_embed[index](content))
-        stacked = torch.stack(boxes)
-        return DecoderOutput(torch.stack(contents), initial, stacked.detach(), stacked, torch.stack(logits))
+        return DecoderOutput(torch.stack(contents), torch.stack(boxes), torch.stack(logits))

@@ -38,8 +38,6 @@ class DeformableAttention(nn.Module):
 
     def __init__(self, width: int, *, heads: int, levels: int, points: int) -> None:
         super().__init__()
-        if width % heads:
-            raise ValueError(f"width must be a multiple of heads ({heads}), found {width}")
         self.heads, self.levels, self.points = heads, levels, points
         self.sampling_offsets = nn.Linear(width, heads * levels * points * 2)
         self.attention_weights = nn.Linear(width, heads * levels * points)

@@ -5,6 +5,7 @@ Letters: N clips, B episodes, K shots, S support frames a clip, T query frames, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ from models.dense_head import DenseMaskHead, PriorGate
 from models.fusion import TextFusion
 from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.positions import sine_1d, sine_2d, sine_time
-from models.prior import AffinityPrior, PriorMemory
+from models.prior import AffinityPrior, PriorMemory, of_one_length
 from models.trunk import Encoded, in_order
 from models.word_prior import WordPrior
 
@@ -163,21 +164,23 @@ class Head(nn.Module):
         if not is_tight(support.valid):
             chosen = [support.select(group) for group in groups]
             parts = [(clips, trim(masks[group], clips.size)) for clips, group in zip(chosen, groups, strict=True)]
-        shown = [self._shown(clips, part, size) for clips, part in parts]
-        shots = len(support) // episodes
+
+        def by_episode(grouped: Sequence[Tensor]) -> Tensor:
+            return rearrange(in_order(groups, grouped), "(b k) ... -> b k ...", b=episodes)
+
         levels = []
-        for number in range(len(self.config.levels)):
-            fused, coverage = (in_order(groups, [part[number][of] for part in shown]) for of in (0, 1))
-            fused = rearrange(fused, "(b k) s c h w -> b (k s) c h w", k=shots)
-            coverage = rearrange(coverage, "(b k) s h w -> b (k s) h w", k=shots)
-            levels.append(self.affinity.remember(fused, coverage, shots))
+        for level in zip(*(self._shown(clips, part, size) for clips, part in parts), strict=True):
+            fused, coverage = map(by_episode, zip(*level, strict=True))
+            levels.append(self.affinity.remember(fused, coverage))
         prior = None
         if self.prior is not None:
-            shots_alone = [
-                self.prior.remember(self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), part, clips.valid)
-                for clips, part in parts
-            ]
-            prior = PriorMemory.of_shots(groups, shots_alone, shots)
+            embedded = (
+                (self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), clips, part) for clips, part in parts
+            )
+            tokens, shares = zip(
+                *(self.prior.remember(e, part, clips.valid) for e, clips, part in embedded), strict=True
+            )
+            prior = PriorMemory(by_episode(of_one_length(tokens)), by_episode(of_one_length(shares)))
         return SupportMemory(levels, prior)
 
     def _shown(self, support: Encoded, masks: Tensor, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
@@ -240,10 +243,9 @@ class Head(nn.Module):
             queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
             picture = repeat(_picture_size(query.valid), "b xy -> (b t) xy", t=t)
             masks = []
-            for hidden, references in zip(queries.hidden, queries.references, strict=True):
-                logits = rearrange(
-                    self.dynamic(features, hidden, references[..., :2], picture), "(b t) q h w -> b t q h w", b=b
-                )
+            for hidden, boxes in zip(queries.hidden, queries.boxes.detach(), strict=True):
+                logits = self.dynamic(features, hidden, boxes[..., :2], picture)
+                logits = rearrange(logits, "(b t) q h w -> b t q h w", b=b)
                 if dense is not None and self.residual_scale is not None:
                     logits = dense[:, :, None] + self.residual_scale * logits
                 masks.append(logits)
@@ -252,22 +254,19 @@ class Head(nn.Module):
     def _mask_features(
         self, query: Encoded, memories: list[Tensor], words: Tensor, positions: list[Tensor], valids: list[Tensor]
     ) -> Tensor:
-        """Cross-modal FPN: memories of levels up to stride 32, raw trunk features below them -> (B T, c, h4, w4)."""
-        t = query.times.shape[1]
-        by_stride = {s: i for i, s in enumerate(self.config.levels) if s <= 32}
-        place = {s: positions[i] for s, i in by_stride.items()}
-        valid = {s: valids[i] for s, i in by_stride.items()}
-        raw = {}
+        """Cross-modal FPN: memories of the levels, raw trunk features below them -> (B T, c, h4, w4)."""
+        features, place, valid = (
+            dict(zip(self.config.levels, maps, strict=True)) for maps in (memories, positions, valids)
+        )
         for stride in (4, 8):
-            if stride not in by_stride:
-                feature = getattr(query.pyramid, f"f{stride}")
-                raw[stride] = rearrange(feature, "b t c h w -> (b t) c h w")
+            if stride not in features:
+                raw = getattr(query.pyramid, f"f{stride}")
+                features[stride] = rearrange(raw, "b t c h w -> (b t) c h w")
                 if stride in self.config.mask.vl_strides:
-                    shrunk = _shrink(query.valid, feature)
-                    valid[stride] = repeat(shrunk, "b h w -> (b t) h w", t=t)
+                    shrunk = _shrink(query.valid, raw)
+                    valid[stride] = repeat(shrunk, "b h w -> (b t) h w", t=raw.shape[1])
                     place[stride] = rearrange(self._positions(shrunk, query.times), "b t c h w -> (b t) c h w")
-        memory = {s: memories[i] for s, i in by_stride.items()}
-        return self.fpn(raw, memory, words, query.word_valid, place, valid, t)
+        return self.fpn(features, words, query.word_valid, place, valid)
 
     def forward(self, support: Encoded, masks: Tensor, query: Encoded) -> Prediction:
         """B K support clips with their masks, and the B query clips of their episodes, of one picture size.

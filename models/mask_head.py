@@ -3,15 +3,18 @@
 Letters: B clips of T frames, N = B T frames, C channels, L words, Q queries; stride as key or suffix.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.layers import MLP, FeedForward
 from models.positions import sine_1d, sine_2d
 
+STRIDES = (32, 16, 8, 4)
 COARSEST = 32  # stride on which every self-attention of the pyramid works
 NORM_GROUPS = 8
 
@@ -41,16 +44,12 @@ class VisionLanguageBlock(nn.Module):
         word_valid (B, L) bool -> (N, C, h, w).
         """
         b = len(words)
-        size = feature.shape[-2:]
-        tokens = feature.flatten(2).transpose(1, 2)
+        tokens, places = (x.flatten(2).transpose(1, 2) for x in (feature, position))
         tokens = self.norm1(tokens + self.drop_self(self._across_frames(feature, position, valid, b)))
-        located = tokens + position.flatten(2).transpose(1, 2)
-        read = self.multihead_attn(
-            located.reshape(b, -1, tokens.shape[-1]), word_keys, words, key_padding_mask=~word_valid, need_weights=False
-        )[0]
+        located = (tokens + places).reshape(b, -1, tokens.shape[-1])
+        read, _ = self.multihead_attn(located, word_keys, words, key_padding_mask=~word_valid, need_weights=False)
         tokens = self.norm2(tokens + self.drop_cross(read.reshape(tokens.shape)))
-        tokens = self.norm3(self.ffn(tokens))
-        return tokens.transpose(1, 2).unflatten(2, size)
+        return self.norm3(self.ffn(tokens)).transpose(1, 2).unflatten(2, feature.shape[-2:])
 
     def _across_frames(self, feature: Tensor, position: Tensor, valid: Tensor, b: int) -> Tensor:
         """Self-attention of the b clips' reduced frames, brought back to full size: -> (N, h w, C)."""
@@ -59,21 +58,14 @@ class VisionLanguageBlock(nn.Module):
         if self.reduction > 1:
             feature, position = (F.interpolate(x, size=small, mode="nearest") for x in (feature, position))
             valid = F.interpolate(valid[:, None].float(), size=small, mode="nearest")[:, 0].bool()
-        tokens = feature.flatten(2).transpose(1, 2)
-        located = tokens + position.flatten(2).transpose(1, 2)
-        in_clips = (b, -1, tokens.shape[-1])
-        attended = self.self_attn(
-            located.reshape(in_clips),
-            located.reshape(in_clips),
-            tokens.reshape(in_clips),
-            key_padding_mask=~valid.reshape(b, -1),
-            need_weights=False,
-        )[0].reshape(tokens.shape)
+        tokens, places = (rearrange(x, "(b t) c h w -> b (t h w) c", b=b) for x in (feature, position))
+        located = tokens + places
+        hidden = ~valid.reshape(b, -1)
+        attended, _ = self.self_attn(located, located, tokens, key_padding_mask=hidden, need_weights=False)
+        grid = attended.reshape(len(feature), -1, tokens.shape[-1]).transpose(1, 2).unflatten(2, small)
         if self.reduction > 1:
-            grid = attended.transpose(1, 2).unflatten(2, small)
             grid = F.interpolate(grid, size=size, mode="bilinear", align_corners=False)
-            attended = grid.flatten(2).transpose(1, 2)
-        return attended
+        return grid.flatten(2).transpose(1, 2)
 
 
 class FPNStage(nn.Module):
@@ -110,36 +102,24 @@ class CrossModalFPN(nn.Module):
         ffn: int,
         dropout: float,
         channels: Mapping[int, int],
-        memory_strides: tuple[int, ...] = (8, 16, 32),
-        fine_width: int = 256,
-        vl_strides: tuple[int, ...] = (4, 8, 16, 32),
-        mask_dim: int = 256,
+        memory_strides: tuple[int, ...],
+        fine_width: int,
+        vl_strides: tuple[int, ...],
+        mask_dim: int,
     ) -> None:
-        """channels: stride -> channels of the raw trunk feature, needed for strides finer than the memories."""
+        """channels: stride -> channels of the raw trunk feature; memory_strides: the coarsest ones, which read memories
+        of `hidden` channels instead."""
         super().__init__()
-        self.memory_strides = tuple(memory_strides)
-        self.strides = (32, 16, 8, 4)
-        raw = [stride for stride in self.strides if stride not in self.memory_strides]
-        if 32 in raw or [s for s in raw if s > min(self.memory_strides)]:
-            raise ValueError(f"memory strides must be the coarsest of {self.strides}, found {self.memory_strides}")
-        missing = [stride for stride in raw if stride not in channels]
-        if missing:
-            raise ValueError(f"channels of the raw features of strides {missing} are needed, found {dict(channels)}")
-        unknown = set(vl_strides) - set(self.strides)
-        if unknown:
-            raise ValueError(f"vl_strides must be among {self.strides}, found {tuple(vl_strides)}")
         stages: dict[str, FPNStage] = {}
         coarser: int | None = None
-        for stride in self.strides:
-            width = fine_width if stride in raw else hidden
+        for stride in STRIDES:
+            inputs, width = (hidden, hidden) if stride in memory_strides else (channels[stride], fine_width)
             block = None
             if stride in vl_strides:
                 block = VisionLanguageBlock(
                     width, words=hidden, heads=heads, ffn=ffn, dropout=dropout, reduction=COARSEST // stride
                 )
-            stages[str(stride)] = FPNStage(
-                channels[stride] if stride in raw else hidden, width, coarser=coarser, block=block
-            )
+            stages[str(stride)] = FPNStage(inputs, width, coarser=coarser, block=block)
             coarser = width
         self.stages = nn.ModuleDict(stages)
         self.mask_features = nn.Conv2d(fine_width, mask_dim, 3, padding=1)
@@ -149,31 +129,26 @@ class CrossModalFPN(nn.Module):
 
     def forward(
         self,
-        raw: Mapping[int, Tensor],
-        memories: Mapping[int, Tensor],
+        features: Mapping[int, Tensor],
         words: Tensor,
         word_valid: Tensor,
         positions: Mapping[int, Tensor],
         valid: Mapping[int, Tensor],
-        frames: int,
     ) -> Tensor:
-        """Maps are stride -> (N, c, h, w): raw trunk features, memories, sine positions (C channels), masks (N, h, w)
-        bool; words (B, L, C), word_valid (B, L) bool, frames = T -> mask features (N, mask_dim, h4, w4).
+        """Maps are stride -> (N, c, h, w): memories or raw trunk features, sine positions (C channels), masks (N, h, w)
+        bool; words (B, L, C), word_valid (B, L) bool -> mask features (N, mask_dim, h4, w4).
 
         Positions and masks are read only where a stage has a vision-language block.
         """
-        n = len(memories[self.memory_strides[-1]])
-        if n != len(words) * frames:
-            raise ValueError(f"CrossModalFPN got {n} frames, but {len(words)} sentences of {frames} frames each")
         word_keys = words + sine_1d(word_valid, words.shape[-1])
         coarser: Tensor | None = None
-        for stride in self.strides:
+        for stride in STRIDES:
             stage = self.stages[str(stride)]
             assert isinstance(stage, FPNStage)
-            current = stage.adapter(memories[stride] if stride in self.memory_strides else raw[stride])
+            current = stage.adapter(features[stride])
             if stage.block is not None:
-                position, width = positions.get(stride), current.shape[1]
-                if position is None or position.shape[1] != width:
+                position, width = positions[stride], current.shape[1]
+                if position.shape[1] != width:
                     position = sine_2d(valid[stride], width)
                 current = stage.block(current, position, valid[stride], words, word_keys, word_valid)
             coarser = stage(current, coarser)
@@ -186,12 +161,11 @@ class DynamicMaskHead(nn.Module):
 
     STRIDE = 4
 
-    def __init__(self, hidden: int, mask_dim: int, channels: int = 8, layers: int = 3) -> None:
+    def __init__(self, hidden: int, mask_dim: int) -> None:
         super().__init__()
-        widths = [mask_dim + 2, *[channels] * (layers - 1), 1]
-        self.shapes = list(zip(widths[1:], widths[:-1], strict=True))  # (outputs, inputs) of each layer
-        parameters = sum(outputs * inputs for outputs, inputs in self.shapes) + sum(widths[1:])
-        self.controller = MLP(hidden, hidden, parameters, layers=3)
+        self.shapes = [(8, mask_dim + 2), (8, 8), (1, 8)]  # (outputs, inputs) of each layer
+        self.sizes = [math.prod(shape) for shape in self.shapes] + [outputs for outputs, _ in self.shapes]
+        self.controller = MLP(hidden, hidden, sum(self.sizes), layers=3)
         for layer in self.controller.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -208,32 +182,23 @@ class DynamicMaskHead(nn.Module):
             )
 
     def _convolve(self, mask_features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
-        """mask_features (N, mask_dim, h4, w4), parameters (N, Q, all of them), centres (N, Q, 2) in pixels."""
+        """mask_features (N, mask_dim, h4, w4), parameters (N, Q, weights of all layers, then biases), centres (N, Q, 2)
+        in pixels."""
         n, q, _ = parameters.shape
         size = mask_features.shape[-2:]
-        weights, biases = self._layer_parameters(parameters)
-        first, *rest = weights
+        parts = parameters.split(self.sizes, dim=-1)
+        first, *rest = (part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=False))
+        first_bias, *biases = (part.flatten(0, 1)[..., None] for part in parts[len(self.shapes) :])
+        y, x = (
+            torch.arange(side, device=centres.device, dtype=centres.dtype) * self.STRIDE + self.STRIDE // 2
+            for side in size
+        )
+        pixels = torch.stack(torch.meshgrid(x, y, indexing="xy")).flatten(1)
+        relative = (centres[..., None] - pixels).flatten(0, 1)  # (N Q, 2, h w)
         # Same sums as a convolution of the 258 channels, without copying the features for every query.
         seen = first[..., :-2].flatten(1, 2) @ mask_features.flatten(2)  # (N, Q outputs, h w)
-        relative = self._relative(centres, size)  # (N Q, 2, h w)
-        x = seen.view(n * q, -1, seen.shape[-1]) + first[..., -2:].flatten(0, 1) @ relative
-        x = x + biases[0].flatten(0, 1)[..., None]
-        for weight, bias in zip(rest, biases[1:], strict=True):
-            x = torch.baddbmm(bias.flatten(0, 1)[..., None], weight.flatten(0, 1), F.relu(x))
-        return x.view(n, q, *size)
-
-    def _layer_parameters(self, flat: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """(N, Q, parameters) -> weights (N, Q, outputs, inputs) of the layers, then biases (N, Q, outputs)."""
-        sizes = [outputs * inputs for outputs, inputs in self.shapes] + [outputs for outputs, _ in self.shapes]
-        parts = flat.split(sizes, dim=-1)
-        count = len(self.shapes)
-        weights = [part.unflatten(-1, shape) for part, shape in zip(parts[:count], self.shapes, strict=True)]
-        return weights, parts[count:]
-
-    def _relative(self, centres: Tensor, size: torch.Size) -> Tensor:
-        """Centre minus pixel location, in pixels: centres (N, Q, 2) -> (N Q, 2, h w), x before y."""
-        h, w = size
-        y = torch.arange(h, device=centres.device, dtype=centres.dtype) * self.STRIDE + self.STRIDE // 2
-        x = torch.arange(w, device=centres.device, dtype=centres.dtype) * self.STRIDE + self.STRIDE // 2
-        location = torch.stack([x[None].expand(h, w), y[:, None].expand(h, w)]).flatten(1)
-        return (centres[..., None] - location).flatten(0, 1)
+        z = seen.view(n * q, -1, seen.shape[-1]) + first[..., -2:].flatten(0, 1) @ relative
+        z = z + first_bias
+        for weight, bias in zip(rest, biases, strict=True):
+            z = torch.baddbmm(bias, weight.flatten(0, 1), F.relu(z))
+        return z.view(n, q, *size)

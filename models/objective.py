@@ -7,9 +7,8 @@ from torch import Tensor
 
 from episodes.types import Truth
 from models.config import LossConfig
-from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
 from models.head import Prediction
-from models.matching import LossWeights, sample_masks
+from models.set_loss import LayerPrediction, dice_coefficient, sample_masks, set_losses, targets_from_masks
 
 
 def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossConfig) -> dict[str, Tensor]:
@@ -22,8 +21,7 @@ def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossC
     terms: dict[str, Tensor] = {}
     total = torch.zeros((), device=truth.masks.device)
     if prediction.queries is not None and prediction.masks is not None:
-        weights = LossWeights(config.class_, config.box, config.giou, config.mask_focal, config.dice)
-        losses = SetCriterion(weights)(_layers(prediction), targets_from_masks(truth.masks, valid))
+        losses = set_losses(_layers(prediction), targets_from_masks(truth.masks, valid), config)
         terms.update(losses.terms)
         total = total + losses.total
     if prediction.dense is not None:
@@ -61,9 +59,7 @@ def _layers(prediction: Prediction) -> list[LayerPrediction]:
 def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and targets in [0, 1], both (B, T, h, w) -> mean binary cross-entropy, and 1 - dice of whole sequences."""
     bce = F.binary_cross_entropy_with_logits(logits.float(), target)
-    probability = logits.float().sigmoid().flatten(1)
-    target = target.flatten(1)
-    dice = (2 * (probability * target).sum(1) + 1) / (probability.sum(1) + target.sum(1) + 1)
+    dice = dice_coefficient(logits.float().flatten(1), target.flatten(1), (1,))
     return bce, (1 - dice).mean()
 
 

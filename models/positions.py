@@ -20,10 +20,8 @@ def sine_encode(values: Tensor, channels: int) -> Tensor:
 def sine_2d(valid: Tensor, channels: int) -> Tensor:
     """Positions of pixel centres, normalised by the extent of the valid part.
 
-    valid: (N, h, w) bool, False in padding -> (N, channels, h, w); the first half of the channels is y, the second x.
+    valid: (N, h, w) bool, False in padding -> (N, channels, h, w), channels even: the first half is y, the second x.
     """
-    if channels % 2:
-        raise ValueError(f"sine_2d needs an even number of channels (half y, half x), found {channels}")
     y, x = (share * (2 * math.pi) for share in _shares(valid))
     encoded = torch.cat([sine_encode(y, channels // 2), sine_encode(x, channels // 2)], dim=-1)
     return encoded.permute(0, 3, 1, 2).contiguous()

@@ -7,14 +7,13 @@ makes it learn from the support, which the published block alone does not when i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
-
-from models.trunk import in_order
 
 
 @dataclass
@@ -30,15 +29,11 @@ class PriorMemory:
     def expand(self, batch: int) -> PriorMemory:
         return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.shares)))
 
-    @classmethod
-    def of_shots(cls, groups: list[list[int]], parts: list[PriorMemory], shots: int) -> PriorMemory:
-        """The memory of B episodes of `shots` shots, from those of single shots in groups of one picture size."""
-        longest = max(part.tokens.shape[2] for part in parts)
-        joined = (
-            in_order(groups, [F.pad(x, (0, 0, 0, longest - x.shape[2])) for x in tensors])
-            for tensors in ([part.tokens for part in parts], [part.shares for part in parts])
-        )
-        return cls(*(rearrange(x, "(b k) 1 n d -> b k n d", k=shots) for x in joined))
+
+def of_one_length(parts: Sequence[Tensor]) -> list[Tensor]:
+    """(N, tokens, c) each, of pictures of different sizes -> with zeros behind, as many tokens as the largest has."""
+    longest = max(part.shape[1] for part in parts)
+    return [F.pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts]
 
 
 def embedding_layers(hidden: int, dim: int) -> list[nn.Module]:
@@ -77,16 +72,14 @@ class AffinityPrior(nn.Module):
         embedded = self.embed(torch.cat([rearrange(f16, "b t c h w -> (b t) c h w"), coarse], dim=1))
         return rearrange(F.normalize(embedded.float(), dim=1), "(b t) d h w -> b t d h w", b=b)
 
-    def remember(self, embeddings: Tensor, masks: Tensor, valid: Tensor) -> PriorMemory:
-        """embeddings (N, S, D, h, w) of N support clips, their masks (N, S, H, W) bool, valid (N, H, W) bool -> memory
-        of N episodes of one shot."""
+    def remember(self, embeddings: Tensor, masks: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """embeddings (N, S, D, h, w) of N support clips, their masks (N, S, H, W) bool, valid (N, H, W) bool -> what a
+        PriorMemory holds of each: tokens (N, S h w, D), shares (N, S h w, 2)."""
         grid = (embeddings.shape[-2], embeddings.shape[-1])
         coverage = F.adaptive_avg_pool2d(masks.float(), grid)
         visible = F.adaptive_avg_pool2d(valid[:, None].float(), grid)
         shares = torch.stack([coverage, visible - coverage], dim=-1)
-        return PriorMemory(
-            rearrange(embeddings, "n s d h w -> n 1 (s h w) d"), rearrange(shares, "n s h w c -> n 1 (s h w) c")
-        )
+        return rearrange(embeddings, "n s d h w -> n (s h w) d"), shares.flatten(1, 3)
 
     def forward(self, embeddings: Tensor, memory: PriorMemory) -> Tensor:
         """embeddings (B, T, D, h, w) of the query -> log-odds (B, T, h, w)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -81,7 +82,7 @@ class Trunk(nn.Module):
         return Pyramid(*(in_order(groups, level) for level in levels))
 
 
-def in_order(groups: list[list[int]], parts: list[Tensor]) -> Tensor:
+def in_order(groups: list[list[int]], parts: Sequence[Tensor]) -> Tensor:
     """One tensor of all clips in their order, from those of each group."""
     if len(parts) == 1:
         return parts[0]

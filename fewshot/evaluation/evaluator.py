@@ -67,7 +67,7 @@ class Evaluator:
         scored: dict[tuple[str, int], list[Record]] = {}
         for method in self.config.methods:
             for row in (self._row(method, shots) for shots in self.config.evaluate.shots):
-                answers = (self._answering(method, row), row.shots)
+                answers = (self._answering(method, support.select(list(range(row.shots)))), row.shots)
                 if answers not in scored:
                     scored[answers] = self._score(row, task, queries, answers[0], support)
                 records += [replace(r, row=replace(r.row, method=row.method)) for r in scored[answers]]
@@ -95,10 +95,10 @@ class Evaluator:
         clips, truths = zip(*(self._load(ref, category, pictures=pictures) for ref in refs), strict=True)
         return Support(join_clips(list(clips)), join_truths(list(truths)).masks)
 
-    def _answering(self, method: str, row: Row) -> str:
+    def _answering(self, method: str, support: Support) -> str:
         """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
         learner = self.learners.get(method)
-        return method if learner is None or learner.takes_steps(row.shots) else "conditioning"
+        return method if learner is None or learner.takes_steps(support) else "conditioning"
 
     def _adapt(self, method: str, support: Support) -> Predicts:
         if method == "prototype":

@@ -54,13 +54,13 @@ class AdaptingLearner(Learner):
     def descend(self, task: SupportTask) -> Iterator[Weights]:
         """Detached weights of the scope after 0, 1, 2, ... steps on the task's loss. The network stays unchanged."""
 
-    def takes_steps(self, shots: int) -> bool:
-        return shots >= self.inner.min_shots and self.inner.steps > 0
+    def takes_steps(self, support: Support) -> bool:
+        return len(support) >= self.inner.min_shots and self.inner.steps > 0
 
     @torch.no_grad()
     def adapt(self, support: Support) -> Predictor:
         task = self._task(support)
-        if not self.takes_steps(len(support)):
+        if not self.takes_steps(support):
             return self._predictor({}, task)
         seen, held_out = self._parts(task)
         chosen, lowest = Weights(), float("inf")

@@ -22,8 +22,8 @@ class Learner(ABC):
     def adapt(self, support: Support) -> Predictor:
         """The K support clips of one episode -> what segments queries of that episode. The network stays unchanged."""
 
-    def takes_steps(self, shots: int) -> bool:
-        """False where `adapt` only remembers a support set of so many clips: its answers are those of conditioning."""
+    def takes_steps(self, support: Support) -> bool:
+        """False where `adapt` only remembers this support set: its answers are those of conditioning."""
         return False
 
     def snapshots(self, support: Support, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:

@@ -32,7 +32,7 @@ def left_half(frames: int) -> Tensor:
 
 @torch.no_grad()
 def related(affinity: CrossModalAffinity, query: Tensor, support: Tensor, masks: Tensor, shots: int = 1) -> Tensor:
-    out = affinity(query, affinity.remember(support, masks, shots))
+    out = affinity(query, affinity.remember(*(x.unflatten(1, (shots, -1)) for x in (support, masks))))
     assert isinstance(out, Tensor)
     return out
 
@@ -104,7 +104,7 @@ def test_a_partly_covered_token_counts_by_its_share() -> None:
     """Coverage is the weight of a token in the softmax, so one token at a tenth yields to a whole one."""
     affinity = block(stages=("cross",))
     support = features(1, 2)
-    memory = affinity.remember(support, left_half(1), 1)
+    memory = affinity.remember(support[:, None], left_half(1)[:, None])
     tokens = affinity.norm(torch.randn(1, 3, HIDDEN // 2, generator=torch.Generator().manual_seed(5)))
     whole = affinity._attend_to_support(tokens, memory)
     memory.coverage = torch.where(torch.arange(16) == 0, memory.coverage, memory.coverage * 1e-5)
@@ -118,7 +118,7 @@ def test_a_partly_covered_token_counts_by_its_share() -> None:
 def test_published_memory_keeps_the_middle_frame_of_the_last_shot() -> None:
     affinity, support, masks = block(frames="middle"), features(6, 2), left_half(6)
 
-    memory = affinity.remember(support, masks, 2)
+    memory = affinity.remember(support.unflatten(1, (2, 3)), masks.unflatten(1, (2, 3)))
 
     torch.testing.assert_close(memory.masked, (support * masks[:, :, None])[:, 4:5])  # 2 shots of 3 frames
 
@@ -139,7 +139,7 @@ def test_the_order_of_support_frames_does_not_change_attention() -> None:
 
 def test_a_memory_of_another_size_fits_the_query() -> None:
     affinity = block()
-    memory = affinity.remember(features(2, 2), torch.full((1, 2, 6, 3), 0.5), 1)
+    memory = affinity.remember(features(2, 2)[:, None], torch.full((1, 1, 2, 6, 3), 0.5))
 
     assert memory.masked.shape == (1, 2, HIDDEN, 6, 3)
     assert memory.coverage.shape == (1, 2 * 6 * 3)

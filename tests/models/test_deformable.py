@@ -117,8 +117,3 @@ def test_the_encoder_treats_frames_alone_and_every_parameter_gets_a_gradient() -
     for memory, single in zip(together, alone, strict=True):
         assert torch.allclose(memory[1:], single, atol=1e-6)
     assert all(parameter.grad is not None for parameter in encoder.parameters())
-
-
-def test_heads_that_do_not_divide_the_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="multiple of heads"):
-        DeformableAttention(16, heads=3, levels=1, points=1)

@@ -13,8 +13,8 @@ from episodes.types import Truth
 from models.config import LossConfig
 from models.decoder import DecoderOutput
 from models.head import Prediction
-from models.matching import sample_masks, targets_from_masks
 from models.objective import bce_and_dice, bce_within, objective
+from models.set_loss import sample_masks, targets_from_masks
 
 QUERIES = 3
 SURE = 30.0
@@ -61,7 +61,7 @@ def perfect(truth: Truth) -> Prediction:
     at_stride_4 = sample_masks(truth.masks)
     masks = sure(torch.zeros(b, t, QUERIES, *at_stride_4.shape[-2:]))
     masks[:, :, 1] = sure(at_stride_4)
-    queries = DecoderOutput(torch.zeros(2, b * t, QUERIES, 8), boxes[0], boxes, boxes, logits)
+    queries = DecoderOutput(torch.zeros(2, b * t, QUERIES, 8), boxes, logits)
     prior = sure(F.max_pool2d(truth.class_masks.float(), 16))
     word_prior = sure(F.max_pool2d(truth.masks.float(), 16))
     layers = [masks, masks.clone()]

@@ -45,11 +45,6 @@ def test_times_of_a_video_have_different_positions() -> None:
     assert distances.min() > 0.1
 
 
-def test_an_odd_number_of_channels_is_refused() -> None:
-    with pytest.raises(ValueError, match="even number of channels"):
-        sine_2d(torch.ones(1, 2, 2, dtype=torch.bool), 7)
-
-
 def test_coordinates_run_from_one_border_of_the_valid_part_to_the_other() -> None:
     whole = torch.ones(1, 4, 8, dtype=torch.bool)
     part = whole.clone()

@@ -35,8 +35,12 @@ def noise(frames: int, seed: int) -> Tensor:
 def remembered(prior: AffinityPrior, embeddings: Tensor, masks: Tensor, shots: int = 1) -> PriorMemory:
     """The memory of one episode: embeddings (1, K S, D, h, w), masks (1, K S, H, W); nothing of it is padding."""
     embeddings, masks = (rearrange(x, "1 (k s) ... -> k s ...", k=shots) for x in (embeddings, masks))
-    alone = prior.remember(embeddings, masks, torch.ones(shots, *masks.shape[-2:], dtype=torch.bool))
-    return PriorMemory.of_shots([list(range(shots))], [alone], shots)
+    return episode_memory(prior, embeddings, masks, torch.ones(shots, *masks.shape[-2:], dtype=torch.bool))
+
+
+def episode_memory(prior: AffinityPrior, embeddings: Tensor, masks: Tensor, valid: Tensor) -> PriorMemory:
+    """The memory of one episode: embeddings (K, S, D, h, w), masks (K, S, H, W), valid (K, H, W)."""
+    return PriorMemory(*(x[None] for x in prior.remember(embeddings, masks, valid)))
 
 
 def test_log_odds_are_high_on_the_support_object_and_low_elsewhere(prior: AffinityPrior) -> None:
@@ -124,12 +128,12 @@ def test_padding_counts_neither_as_object_nor_as_surroundings(prior: AffinityPri
     valid[:, 32:], valid[:, :, 40:] = False, False  # two rows of tokens and a column of the rest; half of another
     seen = F.max_pool2d(valid[:, None].float(), 16).bool()
 
-    memory = prior.remember(support, masks & valid, valid)
+    memory = episode_memory(prior, support, masks & valid, valid)
 
     elsewhere = torch.where(seen[:, :, None], support, other)
-    assert torch.equal(prior(query, memory), prior(query, prior.remember(elsewhere, masks & valid, valid)))
+    assert torch.equal(prior(query, memory), prior(query, episode_memory(prior, elsewhere, masks & valid, valid)))
     torch.testing.assert_close(memory.shares.sum(-1), F.avg_pool2d(valid.float(), 16).flatten().repeat(2)[None, None])
-    cut = prior.remember(support[..., :2, :2], masks[..., :32, :32], valid[..., :32, :32])
+    cut = episode_memory(prior, support[..., :2, :2], masks[..., :32, :32], valid[..., :32, :32])
     assert not torch.allclose(prior(query, cut), prior(query, memory), atol=1e-3), "the half token counts"
 
 

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from episodes.types import Pyramid
-from models.config import AffinityConfig, MaskConfig, ModelConfig
-from models.criterion import LayerPrediction, SetCriterion, targets_from_masks
+from models.config import AffinityConfig, LossConfig, MaskConfig, ModelConfig
 from models.head import Head
 from models.network import build_head
+from models.set_loss import LayerPrediction, set_losses, targets_from_masks
 from models.trunk import Encoded
 
 VALUES = Path(__file__).with_name("published_values.json")
@@ -103,7 +103,7 @@ def values(variant: str) -> dict[str, list[float]]:
             prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True
         )
     ]
-    losses = SetCriterion()(layers, targets_from_masks(truth, query.valid))
+    losses = set_losses(layers, targets_from_masks(truth, query.valid), LossConfig())
     losses.total.backward()  # type: ignore[no-untyped-call]
     found: dict[str, list[float]] = {"loss.total": [float(losses.total.detach())], "matched": losses.matched.tolist()}
     found |= {f"loss.{name}": [float(value.detach())] for name, value in losses.terms.items()}

@@ -68,7 +68,7 @@ class Recorder:
 
         evaluator._answers = asked
 
-    def takes_steps(self, shots):
+    def takes_steps(self, support):
         return False
 
     def adapt(self, support):

@@ -140,7 +140,7 @@ class TwoTrajectories(nn.Module):
         logits = torch.tensor(next(self.scores)).logit().view(1, 1, 2, 1).expand(1, frames, 2, 1)
         boxes = torch.zeros(1, frames, 2, 4)
         masks = torch.tensor([9.0, -9.0]).view(1, 1, 2, 1, 1).expand(1, frames, 2, 16, 16)
-        queries = DecoderOutput(torch.zeros(1, frames, 2, 8), boxes[0], boxes, boxes, logits)
+        queries = DecoderOutput(torch.zeros(1, frames, 2, 8), boxes, logits)
         return Prediction(queries, [masks], None, None, None)
 
 
@@ -342,7 +342,7 @@ def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop:
 
     few, enough = (subject.adapt(random_support(shots)) for shots in (2, 3))
 
-    assert [subject.takes_steps(shots) for shots in (2, 3)] == [False, True]
+    assert [subject.takes_steps(random_support(shots)) for shots in (2, 3)] == [False, True]
     assert changed(few.head, before) == []
     assert len(few.masks) == len(few.support) == 2
     assert early_stop or changed(enough.head, before) != []

@@ -20,9 +20,9 @@ from episodes.types import Pyramid
 from fewshot.published.layout import Conversion, from_published
 from fewshot.published.names import our_name
 from models.backbone import ImageEncoder
-from models.config import AffinityConfig, MaskConfig, ModelConfig
-from models.criterion import LayerPrediction, SetCriterion, Targets
+from models.config import AffinityConfig, LossConfig, MaskConfig, ModelConfig
 from models.network import build_head
+from models.set_loss import LayerPrediction, Targets, set_losses
 from models.trunk import Encoded
 from tests.paths import REFERENCE
 
@@ -151,8 +151,8 @@ def _run(name: str) -> Run:
     masks, truth = expected["in.support_masks"].bool()[None], _padded(expected["in.query_masks"].bool()[None])
     prediction = model.head(_encode(model, expected, "support"), masks, query)
     queries = prediction.queries
-    found |= {"mid.hs": queries.hidden, "mid.inter_references": queries.references}
-    found["out.reference_points"] = queries.references[-2][None, ..., :2]
+    found |= {"mid.hs": queries.hidden, "mid.inter_references": queries.boxes}
+    found["out.reference_points"] = queries.boxes[-2][None, ..., :2]
 
     layers = [
         LayerPrediction(logits[None], boxes[None], masks)
@@ -165,7 +165,7 @@ def _run(name: str) -> Run:
         found[f"{prefix}.pred_masks"] = layer.masks
 
     targets = Targets(truth, expected["in.query_boxes"][None], truth.flatten(2).any(2))
-    losses = SetCriterion()(layers, targets)
+    losses = set_losses(layers, targets, LossConfig())
     losses.total.backward()
     found |= {"loss.total": losses.total, "match.query": losses.matched}
     for term, value in losses.terms.items():

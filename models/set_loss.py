@@ -1,28 +1,41 @@
-"""One query is matched to the object's whole sequence: the cheapest wins.
+"""The set loss for one object: the query that costs least is matched to the object's whole sequence, then every decoder
+layer is scored.
 
 Letters: B clips, T frames, Q queries, H W picture size, h w its size at stride 4. Boxes are (cx, cy, w, h) in [0, 1]
-of the unpadded picture.
+of the unpadded picture. Clips are normalised one by one and averaged.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.config import LossConfig
+
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 MASK_STRIDE = 4
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms, in the matching cost and in the loss alike; the published values."""
+@dataclass
+class LayerPrediction:
+    """What one decoder layer says: logits (B, T, Q, 1), boxes (B, T, Q, 4), mask logits (B, T, Q, h, w) at stride 4."""
 
-    class_: float = 2.0
-    box: float = 5.0
-    giou: float = 2.0
-    mask_focal: float = 2.0
-    dice: float = 5.0
+    logits: Tensor
+    boxes: Tensor
+    masks: Tensor
+
+
+@dataclass
+class SetLosses:
+    """total: weighted sum; terms: unweighted scalars, `class` ... `dice` of the last layer and `class_0`, ... of the
+    earlier ones; matched (B,) int64: the last layer's query for the object.
+    """
+
+    total: Tensor
+    terms: dict[str, Tensor]
+    matched: Tensor
 
 
 @dataclass
@@ -34,14 +47,6 @@ class Targets:
     masks: Tensor
     boxes: Tensor
     visible: Tensor
-
-    def __post_init__(self) -> None:
-        b, t = self.masks.shape[:2]
-        if tuple(self.boxes.shape) != (b, t, 4) or tuple(self.visible.shape) != (b, t):
-            raise ValueError(
-                f"Targets of masks {tuple(self.masks.shape)} need boxes {(b, t, 4)} and visible {(b, t)}, "
-                f"found {tuple(self.boxes.shape)} and {tuple(self.visible.shape)}"
-            )
 
 
 def targets_from_masks(masks: Tensor, valid: Tensor) -> Targets:
@@ -102,21 +107,61 @@ def generalised_iou(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def match(logits: Tensor, boxes: Tensor, masks: Tensor, targets: Targets, weights: LossWeights | None = None) -> Tensor:
-    """logits (B, T, Q, 1), boxes (B, T, Q, 4), masks (B, T, Q, h, w) logits -> matched query of each clip, (B,) int64.
+def match(layer: LayerPrediction, targets: Targets, weights: LossConfig) -> Tensor:
+    """The matched query of each clip, (B,) int64: that with the lowest cost.
 
     Scores and boxes are averaged over all frames; masks count as one sequence of T h w pixels.
     """
-    weights = weights or LossWeights()
-    positive, negative = focal_terms(logits[..., 0])
+    positive, negative = focal_terms(layer.logits[..., 0])
     wanted = targets.boxes[:, :, None]
     truth = sample_masks(targets.masks)[:, :, None]
-    mask_positive, mask_negative = focal_terms(masks)
+    mask_positive, mask_negative = focal_terms(layer.masks)
     cost = (
         weights.class_ * (positive - negative).mean(1)
-        + weights.box * (boxes - wanted).abs().sum(-1).mean(1)
-        - weights.giou * generalised_iou(boxes, wanted).mean(1)
+        + weights.box * (layer.boxes - wanted).abs().sum(-1).mean(1)
+        - weights.giou * generalised_iou(layer.boxes, wanted).mean(1)
         + weights.mask_focal * torch.where(truth > 0, mask_positive, mask_negative).mean((1, 3, 4))
-        - weights.dice * dice_coefficient(masks, truth, (1, 3, 4))
+        - weights.dice * dice_coefficient(layer.masks, truth, (1, 3, 4))
     )
     return cost.argmin(1)
+
+
+def mask_losses(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Focal loss (mean over pixels) and dice loss of whole sequences: logits, masks (B, T, h, w) -> two of (B,)."""
+    positive, negative = focal_terms(logits)
+    focal = torch.where(masks > 0, positive, negative).mean((1, 2, 3))
+    return focal, 1 - dice_coefficient(logits, masks.to(logits.dtype), (1, 2, 3))
+
+
+def layer_losses(layer: LayerPrediction, matched: Tensor, targets: Targets) -> dict[str, Tensor]:
+    """The unweighted terms of one decoder layer whose queries `matched` (B,) are the objects."""
+    frames = targets.visible.sum(1).clamp(min=1).to(layer.logits.dtype)  # N of the method, for each clip
+    clip = torch.arange(len(matched), device=matched.device)
+    chosen = layer.boxes[clip, :, matched]
+    focal, dice = mask_losses(layer.masks[clip, :, matched], sample_masks(targets.masks))
+
+    positive, negative = focal_terms(layer.logits[..., 0])
+    is_matched = torch.arange(layer.logits.shape[2], device=matched.device) == matched[:, None]
+    wanted = targets.visible[:, :, None] & is_matched[:, None]
+    sums = {
+        "class": torch.where(wanted, positive, negative).sum((1, 2)),
+        "box": (chosen - targets.boxes).abs().sum((1, 2)),
+        "giou": (1 - generalised_iou(chosen, targets.boxes)).sum(1),
+        "mask_focal": focal,
+        "dice": dice,
+    }
+    return {name: (value / frames).mean() for name, value in sums.items()}
+
+
+def set_losses(layers: Sequence[LayerPrediction], targets: Targets, weights: LossConfig) -> SetLosses:
+    """layers: predictions of all decoder layers, the last one last. Each layer is matched on its own."""
+    terms: dict[str, Tensor] = {}
+    total = layers[-1].logits.new_zeros(())
+    factors = weights.model_dump(by_alias=True)
+    for index, layer in enumerate(layers):
+        matched = match(layer, targets, weights)
+        suffix = "" if index == len(layers) - 1 else f"_{index}"
+        for name, value in layer_losses(layer, matched, targets).items():
+            terms[name + suffix] = value
+            total = total + factors[name] * value
+    return SetLosses(total=total, terms=terms, matched=matched)
