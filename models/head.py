@@ -63,19 +63,6 @@ class Prediction:
         return rearrange(scores, "(b t) q -> b t q", b=masks.shape[0]), masks
 
 
-class TextProjection(nn.Module):
-    """Linear to C, LayerNorm, dropout; the same layer for words and sentence. Published: eps 1e-12, dropout 0.1."""
-
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, hidden)
-        self.norm = nn.LayerNorm(hidden, eps=1e-12)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.norm(self.linear(x)))
-
-
 class Head(nn.Module):
     """Everything that is trained: projections, fusion, affinity, transformer, mask heads."""
 
@@ -84,7 +71,7 @@ class Head(nn.Module):
         config: ModelConfig,
         *,
         project: nn.ModuleDict,
-        project_text: TextProjection,
+        project_text: nn.Sequential,
         fusion: TextFusion,
         affinity: CrossModalAffinity,
         prior: AffinityPrior | None,
@@ -98,7 +85,7 @@ class Head(nn.Module):
     ) -> None:
         """config: which of the parts' inputs are changed, and how; the parts are made first (`build_head`).
 
-        project: stride -> projection of that level; decoder and dynamic are both None for the mask head `dense`, dense
+        project: stride -> projection of that level; project_text: the same for words and sentence; decoder and dynamic are both None for the mask head `dense`, dense
         is None for the mask head `query`.
         """
         super().__init__()
@@ -174,13 +161,11 @@ class Head(nn.Module):
             levels.append(self.affinity.remember(fused, coverage))
         prior = None
         if self.prior is not None:
-            embedded = (
-                (self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), clips, part) for clips, part in parts
-            )
-            tokens, shares = zip(
-                *(self.prior.remember(e, part, clips.valid) for e, clips, part in embedded), strict=True
-            )
-            prior = PriorMemory(by_episode(of_one_length(tokens)), by_episode(of_one_length(shares)))
+            alone = [
+                self.prior.remember(self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), part, clips.valid)
+                for clips, part in parts
+            ]
+            prior = PriorMemory(*(by_episode(of_one_length(x)) for x in zip(*alone, strict=True)))
         return SupportMemory(levels, prior)
 
     def _shown(self, support: Encoded, masks: Tensor, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:

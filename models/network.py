@@ -3,6 +3,8 @@
 Letters: B episodes, K shots. The trunk runs once for each clip, without gradients; learners adapt the head alone.
 """
 
+from collections import OrderedDict
+
 from torch import nn
 
 from episodes.types import Clips, Support
@@ -12,7 +14,7 @@ from models.decoder import QueryDecoder
 from models.deformable import DeformableEncoder
 from models.dense_head import DenseMaskHead, PriorGate
 from models.fusion import TextFusion
-from models.head import Head, Prediction, TextProjection
+from models.head import Head, Prediction
 from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.prior import AffinityPrior
 from models.trunk import Trunk
@@ -32,7 +34,12 @@ def build_head(config: ModelConfig, channels: dict[int, int], text_dim: int) -> 
     return Head(
         config,
         project=nn.ModuleDict({str(stride): level_projection(stride, channels, c) for stride in config.levels}),
-        project_text=TextProjection(text_dim, c, config.dropout),
+        # Published: this epsilon, and dropout 0.1.
+        project_text=nn.Sequential(
+            OrderedDict(
+                linear=nn.Linear(text_dim, c), norm=nn.LayerNorm(c, eps=1e-12), dropout=nn.Dropout(config.dropout)
+            )
+        ),
         fusion=TextFusion(c, config.heads, config.fusion),
         affinity=CrossModalAffinity(
             c,

@@ -21,7 +21,13 @@ def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossC
     terms: dict[str, Tensor] = {}
     total = torch.zeros((), device=truth.masks.device)
     if prediction.queries is not None and prediction.masks is not None:
-        losses = set_losses(_layers(prediction), targets_from_masks(truth.masks, valid), config)
+        logits, boxes = (
+            rearrange(x.float(), "layers (b t) q c -> layers b t q c", b=len(valid))
+            for x in (prediction.queries.logits, prediction.queries.boxes)
+        )
+        masks = (layer.float() for layer in prediction.masks)
+        layers = [LayerPrediction(*layer) for layer in zip(logits, boxes, masks, strict=True)]
+        losses = set_losses(layers, targets_from_masks(truth.masks, valid), config)
         terms.update(losses.terms)
         total = total + losses.total
     if prediction.dense is not None:
@@ -42,18 +48,6 @@ def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossC
         terms["prior_bce"], terms["prior_dice"] = bce_and_dice(prediction.prior, share)
         total = total + config.prior * (2 * terms["prior_bce"] + 5 * terms["prior_dice"])
     return {**terms, "total": total}
-
-
-def _layers(prediction: Prediction) -> list[LayerPrediction]:
-    """The decoder's flat frames (B T) as clips (B, T)."""
-    assert prediction.queries is not None
-    assert prediction.masks is not None
-    layers = []
-    for logits, boxes, masks in zip(prediction.queries.logits, prediction.queries.boxes, prediction.masks, strict=True):
-        b = masks.shape[0]
-        scores, places = (rearrange(x.float(), "(b t) q c -> b t q c", b=b) for x in (logits, boxes))
-        layers.append(LayerPrediction(scores, places, masks.float()))
-    return layers
 
 
 def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -57,10 +57,7 @@ class AffinityPrior(nn.Module):
     def __init__(self, channels: int, *, hidden: int, dim: int) -> None:
         """channels: of strides 16 and 32 together."""
         super().__init__()
-        self.embed = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1),
-            *embedding_layers(hidden, dim),
-        )
+        self.embed = nn.Sequential(nn.Conv2d(channels, hidden, 1), *embedding_layers(hidden, dim))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(12.0)))
         self.scale = nn.Parameter(torch.tensor(1.0))
         self.bias = nn.Parameter(torch.tensor(-1.0))

@@ -33,11 +33,6 @@ def packaged_weights(source: tuple[str, str, str, str]) -> Path:
     path = Path(spec.submodule_search_locations[0]) / name
     if not path.is_file():
         raise WeightsError(f"{path} is missing from the installed package {package}; reinstall it with: {command}")
-    return check_digest(path, digest, command)
-
-
-def check_digest(path: Path, digest: str, command: str) -> Path:
-    """The path itself, if the file's SHA-256 is `digest`; else `WeightsError` with both and the way out."""
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:

@@ -11,11 +11,12 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from episodes.types import Pyramid
-from models.motion import velocity
 from models.positions import coordinates
 from models.prior import embedding_layers
 
 MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary velocity
+REACH = 5  # stride-16 cells, 80 pixels: how far a pixel is looked for in a neighbouring frame
+MATCH_SHARPNESS = 30.0  # of its cosines; 10, 30 and 100 tell directions apart equally well (experiments/LOG.md)
 SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
 
 
@@ -52,3 +53,32 @@ class WordPrior(nn.Module):
         similarity = similarity.masked_fill(~word_valid[:, None], float("-inf"))
         average = torch.logsumexp(similarity, dim=-1) - word_valid.sum(-1, keepdim=True).log()
         return rearrange(self.scale * average + self.bias, "b (t h w) -> b t h w", t=t, h=h)
+
+
+@torch.no_grad()
+def velocity(features: Tensor, times: Tensor) -> Tensor:
+    """Where pixels move, read from trunk features without a weight of its own (ours): the velocity (x, y) of each cell
+    in pictures per unit of `times`, positive to the right and downwards.
+
+    features (B, T, C, h, w) of the trunk, times (B, T) each frame's place in its video in [0, 1] -> (B, T, 2, h, w).
+    Each cell is matched, by cosine, with the cells within REACH of it in the previous and the next frame of the clip
+    (a softmax over them gives the mean displacement); the two displacements, over the time between them, are the
+    velocity. Zero where the clip has one frame or repeats one.
+    """
+    b, t, _, h, w = features.shape
+    moved = features.new_zeros(b, t, h * w, 2)
+    cells = rearrange(F.normalize(features.float(), dim=2), "b t c h w -> b t (h w) c")
+    x, y = (torch.arange(side, device=features.device) for side in (w, h))
+    places = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).reshape(-1, 2).float()
+    offsets = places[None] - places[:, None]  # (h w, h w, 2): x and y from each cell to each other
+    far = (offsets.abs() > REACH).any(dim=-1)
+    elapsed = features.new_zeros(b, t)
+    for frame in range(t - 1):
+        match = MATCH_SHARPNESS * cells[:, frame] @ cells[:, frame + 1].transpose(1, 2)
+        match = match.masked_fill(far, float("-inf"))
+        for here, there, direction in ((frame, 1, match), (frame + 1, -1, match.transpose(1, 2))):
+            moved[:, here] += there * torch.einsum("bqk,qkc->bqc", direction.softmax(-1), offsets)
+            elapsed[:, here] += times[:, frame + 1] - times[:, frame]
+    elapsed = elapsed.where(elapsed > 0, float("inf"))  # no time, no velocity
+    speed = moved / elapsed[..., None, None] / moved.new_tensor([w, h])
+    return rearrange(speed, "b t (h w) c -> b t c h w", h=h)

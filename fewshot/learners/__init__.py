@@ -4,10 +4,8 @@ from collections.abc import Callable
 from functools import partial
 
 from fewshot.config.learner import LearnerConfig
-from fewshot.learners.adaptation import InnerLoop
-from fewshot.learners.base import Learner
-from fewshot.learners.conditioning import Conditioning
-from fewshot.learners.finetune import Finetune
+from fewshot.learners.adaptation import Finetune, InnerLoop
+from fewshot.learners.base import Conditioning, Learner
 from fewshot.learners.gradient import MAML, MetaSGD
 from fewshot.learners.predictor import Decoding, Predictor, Predicts
 from fewshot.learners.reptile import Reptile

@@ -6,10 +6,11 @@ in how they take a step. Dropout stays off: a support set is small, and adaptati
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -96,6 +97,29 @@ class AdaptingLearner(Learner):
         return Predictor(self.network, head, task.encoded, task.masks)
 
 
+class Finetune(AdaptingLearner):
+    """Adam, or plain gradient descent, on copies of the weights; meta-training is that of conditioning."""
+
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, optimizer: Literal["adam", "sgd"] = "adam") -> None:
+        super().__init__(network, inner=inner)
+        self.optimizer = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
+
+    def descend(self, task: SupportTask) -> Iterator[Weights]:
+        head = self.network.head
+        weights = {name: p.detach().clone().requires_grad_() for name, p in adaptable(head, self.inner.scope).items()}
+        changed = list(weights.values())
+        rule = self.optimizer(changed, lr=self.inner.learning_rate)
+        for step in count():
+            yield {name: value.detach().clone() for name, value in weights.items()}
+            with torch.enable_grad():
+                loss = task.loss(with_weights(head, weights), step)
+            # Not .backward(), which would reach the head's own weights outside the scope.
+            for value, gradient in zip(changed, torch.autograd.grad(loss, changed, allow_unused=True), strict=True):
+                value.grad = gradient
+            rule.step()
+            torch.clear_autocast_cache()  # narrow copies of what the weights were before the step
+
+
 def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
     """The weights of the part `scope` by their names in the head, frozen ones left out. ConfigError if none is left."""
     wanted = {id(parameter) for parameter in head.scope(scope).parameters()}  # an unknown part is refused here
@@ -109,24 +133,6 @@ def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
 def with_weights(head: Head, weights: Weights) -> HeadCall:
     """The head as a function, with these weights in place of its own."""
     return lambda support, masks, query: functional_call(head, weights, (support, masks, query))
-
-
-def optimizer_descent(
-    head: Head, scope: str, task: SupportTask, optimizer: Callable[[list[Tensor]], torch.optim.Optimizer]
-) -> Iterator[Weights]:
-    """The descent of a torch optimiser on copies of the weights of `scope`."""
-    weights = {name: p.detach().clone().requires_grad_() for name, p in adaptable(head, scope).items()}
-    changed = list(weights.values())
-    rule = optimizer(changed)
-    for step in count():
-        yield {name: value.detach().clone() for name, value in weights.items()}
-        with torch.enable_grad():
-            loss = task.loss(with_weights(head, weights), step)
-        # Not .backward(), which would reach the head's own weights outside the scope.
-        for value, gradient in zip(changed, torch.autograd.grad(loss, changed, allow_unused=True), strict=True):
-            value.grad = gradient
-        rule.step()
-        torch.clear_autocast_cache()  # narrow copies of what the weights were before the step
 
 
 def is_measured(step: int) -> bool:

@@ -1,8 +1,9 @@
-"""The two verbs that trainer, evaluator and predictor know of a learner."""
+"""The two verbs that trainer, evaluator and predictor know of a learner, and the learner that only conditions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
+import torch
 from torch import nn
 
 from episodes.types import Episode, Support
@@ -49,3 +50,12 @@ class Learner(ABC):
     def report(self) -> dict[str, float]:
         """Numbers about the learner itself for the training's log."""
         return {}
+
+
+class Conditioning(Learner):
+    """The support set as input alone: one forward pass, no gradient step. What the paper does at test time."""
+
+    @torch.no_grad()
+    def adapt(self, support: Support) -> Predictor:
+        self.network.eval()
+        return Predictor(self.network, self.network.head, self.network.trunk(support.clips), support.masks)

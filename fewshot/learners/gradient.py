@@ -15,8 +15,7 @@ from torch.func import functional_call
 from episodes.errors import ConfigError
 from episodes.types import Episode
 from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
-from fewshot.learners.inner_loss import SupportTask
-from fewshot.learners.meta_batch import mean_losses, meta_tasks
+from fewshot.learners.inner_loss import SupportTask, mean_losses, meta_tasks
 from models.head import Head, Prediction
 from models.network import FewShotRVOS
 from models.second_order import twice_differentiable
@@ -83,16 +82,14 @@ class MAML(AdaptingLearner):
         losses = []
         for task in meta_tasks(self.network, episode):
             clone = self.clone()
-            with without_dropout(self.network.head), self._differentiable():
+            passes = twice_differentiable() if self.order == 2 else contextlib.nullcontext()
+            with without_dropout(self.network.head), passes:
                 for step in range(self.train_steps):
                     clone.adapt(task.support.loss(clone, step) + clone.module.zero())
             found = task.query_losses(clone)
             (found["total"] * (scale / len(episode.specs))).backward()
             losses.append({name: value.detach() for name, value in found.items()})
         return mean_losses(losses)
-
-    def _differentiable(self) -> contextlib.AbstractContextManager[None]:
-        return twice_differentiable() if self.order == 2 else contextlib.nullcontext()
 
 
 class MetaSGD(MAML):

