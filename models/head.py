@@ -85,8 +85,8 @@ class Head(nn.Module):
     ) -> None:
         """config: which of the parts' inputs are changed, and how; the parts are made first (`build_head`).
 
-        project: stride -> projection of that level; project_text: the same for words and sentence; decoder and dynamic are both None for the mask head `dense`, dense
-        is None for the mask head `query`.
+        project: stride -> projection of that level; project_text: of words and sentence alike; decoder and dynamic are
+        both None for the mask head `dense`, dense is None for the mask head `query`.
         """
         super().__init__()
         self.config = config

@@ -86,4 +86,4 @@ def in_order(groups: list[list[int]], parts: Sequence[Tensor]) -> Tensor:
     """One tensor of all clips in their order, from those of each group."""
     if len(parts) == 1:
         return parts[0]
-    return torch.cat(parts)[torch.tensor([clip for group in groups for clip in group]).argsort()]
+    return torch.cat(list(parts))[torch.tensor([clip for group in groups for clip in group]).argsort()]

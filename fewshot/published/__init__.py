@@ -1,1 +1,1 @@
-"""Checkpoints of the published layout: names, layout, files, conversion both ways."""
+"""Checkpoints of the published layout: layout, files, conversion both ways."""

@@ -8,6 +8,7 @@ OUT/head.safetensors, encoders/  the weights (fewshot/runs/initial_weights.py)
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,7 @@ from fewshot.config.document import Document, load_document, merge
 from fewshot.config.experiment import ExperimentConfig, check_section, plain
 from fewshot.config.yaml_text import dump
 from fewshot.published.file import read_published
-from fewshot.published.layout import Conversion, from_published
-from fewshot.published.names import HEAD, IMAGE, TEXT
+from fewshot.published.layout import HEAD, IMAGE, TEXT, Conversion, from_published
 from fewshot.published.recognise import (
     empty_state,
     recognise,
@@ -90,9 +90,7 @@ def table(conversion: Conversion) -> str:
 
 def _shown_part(name: str) -> str:
     """The dotted name up to its first number, without the parameter at its end."""
-    parts = name.split(".")[:-1] or [name]
-    numbers = [index for index, part in enumerate(parts) if part.isdigit()]
-    return ".".join(parts[: numbers[0]] if numbers else parts)
+    return ".".join(takewhile(lambda part: not part.isdigit(), name.split(".")[:-1] or [name]))
 
 
 def _part(conversion: Conversion, prefix: str) -> dict[str, Tensor]:

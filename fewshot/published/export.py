@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from torch import Tensor
 
 from episodes.errors import ConversionError
-from fewshot.config.experiment import plain
 from fewshot.published.file import reject_target, write_published
-from fewshot.published.layout import Export, from_published, to_published
-from fewshot.published.names import HEAD, IMAGE, TEXT
+from fewshot.published.layout import HEAD, IMAGE, TEXT, Export, from_published, to_published
 from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
 from fewshot.runs.build import restored_network
 from fewshot.runs.encoders import CONSTANTS
@@ -84,12 +83,9 @@ def _reject_incomplete(source: Path, published: Mapping[str, Tensor]) -> None:
 
 def _warn_of_other_choices(model: ModelConfig, published: ModelConfig) -> None:
     """Values that no weight shows: with them, the published code computes something else."""
-    ours, theirs = plain(model), plain(published)
-    for section in ("affinity", "mask"):
-        ours |= {f"{section}.{key}": value for key, value in ours.pop(section).items()}
-        theirs |= {f"{section}.{key}": value for key, value in theirs.pop(section).items()}
-    read = ("support_frames", "background", "align_masks", "pretransform")
-    keys = ("fusion", "spacetime", *(f"affinity.{name}" for name in read))
-    changed = [f"model.{key}={ours[key]} (published: {theirs[key]})" for key in keys if ours[key] != theirs[key]]
+    keys = ["fusion", "spacetime"]
+    keys += ["affinity.support_frames", "affinity.background", "affinity.align_masks", "affinity.pretransform"]
+    choices = ((key, attrgetter(key)(model), attrgetter(key)(published)) for key in keys)
+    changed = [f"model.{key}={ours} (published: {theirs})" for key, ours, theirs in choices if ours != theirs]
     if changed:
         log.warning("the published code computes something else with these weights: %s", ", ".join(changed))

@@ -27,7 +27,13 @@ def read_published(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ConversionError(f"{path}: no such file; give the .pth or .safetensors file of a published checkpoint")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if path.suffix == ".safetensors":
+        try:
+            content: Any = load_file(path)
+        except SafetensorError as error:
+            raise ConversionError(f"{path} is not a safetensors file ({error}); download it again") from error
+    else:
+        content = _read_torch(path)
     state = content.get("model", content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
         raise ConversionError(
@@ -58,13 +64,6 @@ def write_published(path: Path, state: Mapping[str, Tensor]) -> None:
     buffer = io.BytesIO()
     torch.save({"model": tensors}, buffer)
     write_whole(path, buffer.getvalue())
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ConversionError(f"{path} is not a safetensors file ({error}); download it again") from error
 
 
 def _read_torch(path: Path) -> Any:

@@ -1,4 +1,7 @@
-"""State dicts of the published checkpoint layout <-> ours. In memory, strict, and every entry is accounted for."""
+"""State dicts of the published checkpoint layout <-> ours. In memory, strict, and every entry is accounted for.
+
+Names are one to one, except that box heads have two published names.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +10,45 @@ import torch
 from torch import Tensor
 
 from episodes.errors import ConversionError
-from fewshot.published.names import our_name, published_names
 from fewshot.runs.encoders import CONSTANTS
 
+HEAD, IMAGE, TEXT = "head.", "trunk.image.model.", "trunk.text.model."  # parts of our network
+# Prefix of the published layout -> ours; the first that fits wins. The rest of a name is the same, except for PARTS.
+PREFIXES = {
+    "backbone.0.body.": IMAGE,
+    "text_encoder.": TEXT,
+    "resizer.fc.": "head.project_text.linear.",
+    "resizer.layer_norm.": "head.project_text.norm.",
+    "fusion_module.multihead_attn.": "head.fusion.attention.",
+    "support_qkv.": "head.affinity.support_qkv.",
+    "query_qkv.": "head.affinity.query_qkv.",
+    "conv_q.": "head.affinity.point.",
+    "layer_norm.": "head.affinity.norm.",
+    "transformer.level_embed": "head.encoder.level_embed",
+    "transformer.encoder.": "head.encoder.",
+    "transformer.reference_points.": "head.decoder.queries.reference_points.",
+    "transformer.decoder.query_scale.": "head.decoder.queries.query_scale.",
+    "transformer.decoder.ref_point_head.": "head.decoder.queries.ref_point_head.",
+    "transformer.decoder.bbox_embed.": "head.decoder.bbox_embed.",
+    "transformer.decoder.": "head.decoder.",
+    "query_embed.": "head.decoder.queries.query_embed.",
+    "tgt_embed.": "head.decoder.queries.tgt_embed.",
+    "refpoint_embed.": "head.decoder.queries.refpoint_embed.",
+    "class_embed.": "head.decoder.class_embed.",
+    "bbox_embed.": "head.decoder.bbox_embed.",
+    "controller.": "head.dynamic.controller.",
+    "pixel_decoder.mask_features.": "head.fpn.mask_features.",
+    **{f"input_proj.{level}.": f"head.project.{8 * 2**level}." for level in range(4)},
+    **{f"pixel_decoder.adapter_{n}.norm.": f"head.fpn.stages.{2 ** (n + 1)}.adapter.1." for n in range(1, 5)},
+    **{f"pixel_decoder.adapter_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.adapter.0." for n in range(1, 5)},
+    **{f"pixel_decoder.layer_{n}.norm.": f"head.fpn.stages.{2 ** (n + 1)}.layer.1." for n in range(1, 5)},
+    **{f"pixel_decoder.layer_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.layer.0." for n in range(1, 5)},
+    **{f"pixel_decoder.cross_attn_{n}.": f"head.fpn.stages.{2 ** (n + 1)}.block." for n in range(1, 5)},
+}
+# Parts of dotted names in the head, published -> ours.
+PARTS = {"linear1": "ffn.linear1", "linear2": "ffn.linear2", "Key": "key", "Value": "value"}
+# Parameters of an attention whose words have another width than its queries; published, all widths are one.
+_SEPARATE = ("q_proj_weight", "k_proj_weight", "v_proj_weight")
 AFFINITY = "head.affinity."
 QUERY_FORMS = (
     ("head.decoder.queries.query_embed.", "head.decoder.queries.reference_points."),
@@ -31,6 +70,34 @@ OPTIONAL = {
     "head.dynamic.": "this mask head has no object queries",
 }
 OURS_ALONE = ("head.prior.", "head.word_prior.", "head.prior_gate.", "head.residual_scale", "head.dense.")
+
+
+def our_name(published: str) -> str | None:
+    """Our name of a published parameter or buffer; None for a name outside the layout."""
+    for prefix, ours in PREFIXES.items():
+        if published.startswith(prefix):
+            rest = published.removeprefix(prefix)
+            if ours.startswith(HEAD):
+                rest = ".".join(PARTS.get(part, part) for part in rest.split("."))
+            return ours + rest if published in published_names(ours + rest) else None
+    return None
+
+
+def published_names(ours: str) -> tuple[str, ...]:
+    """All names that the published layout has for one of ours; none where it has no place for it."""
+    if ours.endswith(_SEPARATE):
+        return ()
+    fitting = [(theirs, prefix) for theirs, prefix in PREFIXES.items() if ours.startswith(prefix)]
+    longest = max((len(prefix) for _, prefix in fitting), default=0)
+    rest = _their_parts(ours[longest:]) if ours.startswith(HEAD) else ours[longest:]
+    return tuple(theirs + rest for theirs, prefix in fitting if len(prefix) == longest)
+
+
+def _their_parts(name: str) -> str:
+    framed = f".{name}."
+    for theirs, ours in PARTS.items():
+        framed = framed.replace(f".{ours}.", f".{theirs}.")
+    return framed[1:-1]
 
 
 @dataclass(frozen=True)
@@ -68,7 +135,12 @@ def from_published(
     ConversionError that lists every name that is unknown, every shape that differs, tied values that disagree, and
     parameters of ours that would get no value.
     """
-    faults = _unknown_parts(own, reinitialise)
+    asked = tuple(f"head.{part}." for part in reinitialise)
+    faults = [
+        f"the head has no part {part!r} to re-initialise"
+        for part, prefix in zip(reinitialise, asked, strict=True)
+        if not any(f"{ours}.".startswith(prefix) for ours in own)
+    ]
     places = {name: our_name(name) for name in published}
     state: dict[str, Tensor] = {}
     renamed: dict[str, str] = {}
@@ -78,7 +150,7 @@ def from_published(
         value = published[name]
         if ours is None:
             faults.append(f"{name!r} is not a name of the published checkpoint layout")
-        elif ours in own and _under(ours, reinitialise):
+        elif ours in own and f"{ours}.".startswith(asked):
             carried[name] = left[ours] = "re-initialised, as asked"
         elif ours in own and (classes := _other_class_count(ours, value, own[ours])):
             carried[name] = left[ours] = classes
@@ -95,7 +167,7 @@ def from_published(
             renamed[name] = ours
     placed = {ours for ours in places.values() if ours is not None}
     for ours in [name for name in own if name not in placed]:
-        if reason := _may_be_left(ours, placed, reinitialise):
+        if reason := _may_be_left(ours, placed, asked):
             left[ours] = reason
         else:
             names = " or ".join(published_names(ours)) or "part like it"
@@ -127,15 +199,6 @@ def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> 
 # --------------------------------------------------------------------------- rules
 
 
-def _under(ours: str, parts: Sequence[str]) -> bool:
-    return any(f"{ours}.".startswith(f"head.{part}.") for part in parts)
-
-
-def _unknown_parts(own: Mapping[str, Tensor], parts: Sequence[str]) -> list[str]:
-    missing = [part for part in parts if not any(_under(ours, (part,)) for ours in own)]
-    return [f"the head has no part {part!r} to re-initialise" for part in missing]
-
-
 def _other_class_count(ours: str, value: Tensor, own: Tensor) -> str | None:
     """Why a class head has no place: it scores other classes. None where the count fits or more differs."""
     if not ours.startswith("head.decoder.class_embed.") or value.ndim != own.ndim or value.ndim == 0:
@@ -158,9 +221,9 @@ def _no_place(ours: str, own: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _may_be_left(ours: str, placed: set[str], reinitialise: Sequence[str]) -> str | None:
+def _may_be_left(ours: str, placed: set[str], asked: tuple[str, ...]) -> str | None:
     """Why one of our parameters may stay at its initial value; None where the checkpoint ought to have it."""
-    if _under(ours, reinitialise):
+    if f"{ours}.".startswith(asked):
         return "re-initialised, as asked"
     if ours.endswith(CONSTANTS):
         return "a counter or constant that frozen encoders do not carry"

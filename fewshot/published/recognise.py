@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoModel, PretrainedConfig, RobertaConfig
 
 from episodes.errors import ConversionError
-from fewshot.published.names import HEAD, IMAGE, TEXT
+from fewshot.published.layout import HEAD, IMAGE, TEXT
 from models.backbone import ImageEncoder
 from models.config import AffinityConfig, MaskConfig, ModelConfig
 from models.network import build_head

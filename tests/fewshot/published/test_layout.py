@@ -5,8 +5,7 @@ import torch
 from torch import Tensor
 
 from episodes.errors import ConversionError, UserError
-from fewshot.published.layout import from_published, to_published
-from fewshot.published.names import our_name, published_names
+from fewshot.published.layout import from_published, our_name, published_names, to_published
 from fewshot.published.recognise import empty_state, recognise, recognise_image_encoder, recognise_text_encoder
 from tests.published_weights import published_head, published_weights, tiny_roberta
 

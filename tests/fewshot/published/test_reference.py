@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from transformers import RobertaConfig, RobertaModel
 
 from episodes.types import Pyramid
-from fewshot.published.layout import Conversion, from_published
-from fewshot.published.names import our_name
+from fewshot.published.layout import Conversion, from_published, our_name
 from models.backbone import ImageEncoder
 from models.config import AffinityConfig, LossConfig, MaskConfig, ModelConfig
 from models.network import build_head
