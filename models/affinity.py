@@ -49,14 +49,9 @@ class LevelMemory:
         return LevelMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.masked, self.key, self.value, self.coverage)))
 
 
-class QKV(nn.Module):
+def qkv(channels: int, dim: int) -> nn.ModuleDict:
     """3 x 3 convolutions from C to D channels. Of the support's, only keys and values are ever used (published too)."""
-
-    def __init__(self, channels: int, dim: int) -> None:
-        super().__init__()
-        self.query = nn.Conv2d(channels, dim, 3, padding=1)
-        self.key = nn.Conv2d(channels, dim, 3, padding=1)
-        self.value = nn.Conv2d(channels, dim, 3, padding=1)
+    return nn.ModuleDict({name: nn.Conv2d(channels, dim, 3, padding=1) for name in ("query", "key", "value")})
 
 
 class CrossModalAffinity(nn.Module):
@@ -81,16 +76,16 @@ class CrossModalAffinity(nn.Module):
         self.support_frames = support_frames
         self.background = background
         if stages:
-            self.query_qkv = QKV(hidden, dim)
+            self.query_qkv = qkv(hidden, dim)
             if "self" not in stages:
-                self.query_qkv.key.requires_grad_(False)  # without that stage nothing reads the query's own keys
-                self.query_qkv.value.requires_grad_(False)
+                self.query_qkv["key"].requires_grad_(False)  # without that stage nothing reads the query's own keys
+                self.query_qkv["value"].requires_grad_(False)
             self.norm = nn.LayerNorm(dim)
             self.point = nn.Conv2d(hidden, dim, 1)
             self.dropout = nn.Dropout(dropout)
         if "cross" in stages:
-            self.support_qkv = QKV(hidden, dim)
-            self.support_qkv.query.requires_grad_(False)  # in the published layout, but nothing reads it
+            self.support_qkv = qkv(hidden, dim)
+            self.support_qkv["query"].requires_grad_(False)  # in the published layout, but nothing reads it
 
     def remember(self, support: Tensor, coverage: Tensor) -> LevelMemory:
         """support (B, K, S, C, h', w') fused features, coverage (B, K, S, h, w) in [0, 1], the share of each cell of
@@ -105,8 +100,8 @@ class CrossModalAffinity(nn.Module):
         if "cross" in self.stages:
             b = masked.shape[0]
             frames_first = rearrange(masked, "b m c h w -> (b m) c h w")
-            key = rearrange(self.support_qkv.key(frames_first), "(b m) d h w -> b (m h w) d", b=b)
-            value = rearrange(self.support_qkv.value(frames_first), "(b m) d h w -> b (m h w) d", b=b)
+            key = rearrange(self.support_qkv["key"](frames_first), "(b m) d h w -> b (m h w) d", b=b)
+            value = rearrange(self.support_qkv["value"](frames_first), "(b m) d h w -> b (m h w) d", b=b)
         return LevelMemory(masked, key, value, coverage.flatten(1))
 
     def forward(self, query: Tensor, memory: LevelMemory) -> Tensor:
@@ -115,11 +110,11 @@ class CrossModalAffinity(nn.Module):
         if not self.stages:
             return query + _by_frame(memory.masked, t)
         frames = rearrange(query, "b t c h w -> (b t) c h w")
-        tokens = rearrange(self.query_qkv.query(frames), "(b t) d h w -> b (t h w) d", b=b)
+        tokens = rearrange(self.query_qkv["query"](frames), "(b t) d h w -> b (t h w) d", b=b)
         if "self" in self.stages:
             middle = query[:, t // 2]
-            key = rearrange(self.query_qkv.key(middle), "b d h w -> b (h w) d")
-            value = rearrange(self.query_qkv.value(middle), "b d h w -> b (h w) d")
+            key = rearrange(self.query_qkv["key"](middle), "b d h w -> b (h w) d")
+            value = rearrange(self.query_qkv["value"](middle), "b d h w -> b (h w) d")
             tokens = self.norm(tokens + self.dropout(F.scaled_dot_product_attention(tokens, key, value)))
         if "cross" in self.stages:
             tokens = self.norm(tokens + self.dropout(self._attend_to_support(tokens, memory)))

@@ -35,7 +35,7 @@ class ImageEncoder(nn.Module):
             mean = [255.0 * value for value in (config.mean if config else IMAGENET_DEFAULT_MEAN)]
             std = [255.0 * value for value in (config.std if config else IMAGENET_DEFAULT_STD)]
         self.model = model
-        self.channels = dict(zip(TRUNK_STRIDES, _feature_info(model).channels(), strict=True))
+        self.channels = dict(zip(TRUNK_STRIDES, cast(FeatureInfo, model.feature_info).channels(), strict=True))
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.requires_grad_(False)
@@ -55,15 +55,10 @@ class ImageEncoder(nn.Module):
         return Pyramid(*(rearrange(f, "(n t) c h w -> n t c h w", n=n) for f in features))
 
 
-def _feature_info(model: nn.Module) -> FeatureInfo:
-    """timm's record of the features that a model gives."""
-    return cast(FeatureInfo, model.feature_info)
-
-
 def _features_only(name: str, pretrained: bool) -> nn.Module:
     try:
         model = timm.create_model(name, pretrained=False, features_only=True)
-        strides = _feature_info(model).reduction()
+        strides = cast(FeatureInfo, model.feature_info).reduction()
         indices = tuple(strides.index(stride) for stride in TRUNK_STRIDES)
         return timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=indices)
     except (OSError, RuntimeError, ValueError, AttributeError) as error:

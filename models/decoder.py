@@ -138,20 +138,14 @@ class QueryDecoder(nn.Module):
             DecoderLayer(hidden, heads=heads, levels=levels, points=points, ffn=ffn, dropout=dropout)
             for _ in range(layers)
         )
-        self.class_embed = nn.ModuleList(nn.Linear(hidden, 1) for _ in range(layers))
-        self.bbox_embed = nn.ModuleList(MLP(hidden, hidden, 4, layers=3) for _ in range(layers))
-        self.reset_heads()
-
-    def reset_heads(self) -> None:
-        """Rare class, unrefined boxes; the first layer starts with small boxes (width, height about 0.12)."""
-        for index, (score, box) in enumerate(zip(self.class_embed, self.bbox_embed, strict=True)):
-            assert isinstance(score, nn.Linear)
-            assert isinstance(box, MLP)
+        scores = [nn.Linear(hidden, 1) for _ in range(layers)]
+        boxes = [MLP(hidden, hidden, 4, layers=3) for _ in range(layers)]
+        for score, box in zip(scores, boxes, strict=True):
             nn.init.constant_(score.bias, -math.log((1 - CLASS_PRIOR) / CLASS_PRIOR))
-            nn.init.zeros_(box.last.weight)
+            nn.init.zeros_(box.last.weight)  # boxes start unrefined,
             nn.init.zeros_(box.last.bias)
-            if index == 0:
-                nn.init.constant_(box.last.bias[2:], -2.0)
+        nn.init.constant_(boxes[0].last.bias[2:], -2.0)  # and small: width and height about 0.12
+        self.class_embed, self.bbox_embed = nn.ModuleList(scores), nn.ModuleList(boxes)
 
     def forward(self, memories: Sequence[Tensor], valid: Sequence[Tensor], sentence: Tensor) -> DecoderOutput:
         """V memories (N, C, h, w), V masks (N, h, w) bool, sentence (N, C), the clip's for each of its frames."""

@@ -43,17 +43,14 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(width, heads * levels * points)
         self.value_proj = nn.Linear(width, width)
         self.output_proj = nn.Linear(width, width)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Start as in Deformable DETR: head i looks in direction i, point p at distance p + 1; equal weights."""
-        angle = torch.arange(self.heads) * (2 * math.pi / self.heads)
+        # They start as in Deformable DETR: head i looks in direction i, point p at distance p + 1; equal weights.
+        angle = torch.arange(heads) * (2 * math.pi / heads)
         direction = torch.stack([angle.cos(), angle.sin()], dim=-1)
         direction = direction / direction.abs().amax(-1, keepdim=True)
-        steps = torch.arange(1, self.points + 1, dtype=torch.float32)
+        steps = torch.arange(1, points + 1, dtype=torch.float32)
         bias = direction[:, None, None, :] * steps[None, None, :, None]
         with torch.no_grad():
-            self.sampling_offsets.bias.copy_(bias.expand(-1, self.levels, -1, -1).flatten())
+            self.sampling_offsets.bias.copy_(bias.expand(-1, levels, -1, -1).flatten())
         nn.init.zeros_(self.sampling_offsets.weight)
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)

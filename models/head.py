@@ -137,9 +137,6 @@ class Head(nn.Module):
             return place.expand(-1, times.shape[1], -1, -1, -1)
         return place + sine_time(times, self.config.hidden)[..., None, None]
 
-    def _fuse(self, feature: Tensor, positions: Tensor, words: Tensor, word_positions: Tensor, valid: Tensor) -> Tensor:
-        return self.fusion(feature, words, word_positions, valid, positions if self.config.spacetime else None)
-
     # ------------------------------------------------------------------ support and query
 
     def remember(self, support: Encoded, masks: Tensor, size: tuple[int, int], episodes: int = 1) -> SupportMemory:
@@ -178,8 +175,8 @@ class Head(nn.Module):
             # Published: the transform is skipped for the level made from f32.
             if self.config.affinity.pretransform and stride <= 32:
                 feature = pretransform(feature)
-            positions = self._positions(_shrink(support.valid, feature), support.times)
-            fused = self._fuse(feature, positions, words, word_positions, support.word_valid)
+            place = self._positions(_shrink(support.valid, feature), support.times) if self.config.spacetime else None
+            fused = self.fusion(feature, words, word_positions, support.word_valid, place)
             grid = (-(-size[0] // stride), -(-size[1] // stride))
             levels.append((resize(fused, grid), self._coverage(masks, support.valid, grid)))
         return levels
@@ -211,7 +208,9 @@ class Head(nn.Module):
         for feature, level in zip(self._levels(query.pyramid), memory.levels, strict=True):
             valid = _shrink(query.valid, feature)
             place = self._positions(valid, query.times)
-            feature = self.affinity(self._fuse(feature, place, words, word_positions, query.word_valid), level)
+            in_attention = place if self.config.spacetime else None
+            fused = self.fusion(feature, words, word_positions, query.word_valid, in_attention)
+            feature = self.affinity(fused, level)
             if self.prior_gate is not None:
                 feature = self.prior_gate(feature, priors)
             related.append(rearrange(feature, "b t c h w -> (b t) c h w"))

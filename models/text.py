@@ -1,6 +1,5 @@
 """The frozen text encoder: sentences -> word features and one pooled sentence feature."""
 
-from collections import OrderedDict
 from typing import Self
 
 import torch
@@ -15,10 +14,9 @@ REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sent
 
 
 class TextEncoder(nn.Module):
-    """A frozen transformers encoder, without gradients. The answers to the last few calls are remembered.
+    """A frozen transformers encoder, without gradients, in eval mode also in training unless `dropout` is true.
 
-    It stays in eval mode, also in training, unless `dropout` is true.
-
+    The answers to the last few calls are remembered.
     All sentences of a call are encoded together, regardless of what was encoded before: the last bits of an encoding
     depend on its batch, and a resumed run must see the bits of an uninterrupted one.
     """
@@ -43,7 +41,7 @@ class TextEncoder(nn.Module):
             raise _unloadable(name, error) from error
         self.dim = int(self.model.config.hidden_size)
         self.pool = "mean" if name == "package:minilm" else "pooler"
-        self._answers: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = OrderedDict()
+        self._answers: dict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = {}
         self.requires_grad_(False)
         self.eval()
 
@@ -59,7 +57,7 @@ class TextEncoder(nn.Module):
         if texts not in self._answers:
             self._answers[texts] = self._encode(texts)
             if len(self._answers) > REMEMBERED_CALLS:
-                self._answers.popitem(last=False)
+                self._answers.pop(next(iter(self._answers)))  # the oldest
         return self._answers[texts]
 
     def _encode(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:

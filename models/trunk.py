@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from episodes.padding import is_tight, pad, size_groups, trim, trimmed_size
 from episodes.types import Clips, Pyramid
-from models.backbone import ImageEncoder
+from models.backbone import TRUNK_STRIDES, ImageEncoder
 from models.config import ModelConfig
 from models.text import TextEncoder
 
@@ -71,14 +71,9 @@ class Trunk(nn.Module):
         if is_tight(clips.valid):
             return self.image(clips.frames)
         groups = size_groups(clips.valid)
-        parts = []
-        for group in groups:
-            frames = clips.select(group).frames
-            assert frames is not None
-            parts.append(self.image(frames))
+        parts = [self.image(trim(clips.frames[group], trimmed_size(clips.valid[group]))) for group in groups]
         h, w = clips.size
-        strides = [int(field.name[1:]) for field in fields(Pyramid)]
-        levels = ([pad(getattr(part, f"f{s}"), (h // s, w // s)) for part in parts] for s in strides)
+        levels = ([pad(getattr(part, f"f{s}"), (h // s, w // s)) for part in parts] for s in TRUNK_STRIDES)
         return Pyramid(*(in_order(groups, level) for level in levels))
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from episodes.errors import ConfigError
-from episodes.types import Support
+from episodes.types import Support, Truth
 from fewshot.learners.base import Learner
-from fewshot.learners.inner_loss import HeadCall, SupportTask, asked_loss
+from fewshot.learners.inner_loss import AnnotatedClips, HeadCall
 from fewshot.learners.predictor import Predictor
 from models.head import Head
 from models.network import FewShotRVOS
@@ -41,7 +41,7 @@ class InnerLoop:
 class AdaptingLearner(Learner):
     """Takes gradient steps on the weights of a scope; all K shots then serve as memory of the prediction.
 
-    With `early_stop` a part of the support takes no part in the steps (`SupportTask.hold_out`), and the weights with
+    With `early_stop` a part of the support takes no part in the steps (`AnnotatedClips.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
     A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps all the same.
     """
@@ -52,49 +52,49 @@ class AdaptingLearner(Learner):
         adaptable(network.head, inner.scope)  # an unknown or empty scope is refused here
 
     @abstractmethod
-    def descend(self, task: SupportTask) -> Iterator[Weights]:
-        """Detached weights of the scope after 0, 1, 2, ... steps on the task's loss. The network stays unchanged."""
+    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
+        """Detached weights of the scope after 0, 1, 2, ... steps on their `inner_loss`. The network stays unchanged."""
 
     def takes_steps(self, support: Support) -> bool:
         return len(support) >= self.inner.min_shots and self.inner.steps > 0
 
     @torch.no_grad()
     def adapt(self, support: Support) -> Predictor:
-        task = self._task(support)
+        shown = self._shown(support)
         if not self.takes_steps(support):
-            return self._predictor({}, task)
-        seen, held_out = self._parts(task)
+            return self._predictor({}, shown)
+        seen, held_out = self._parts(shown)
         chosen, lowest = Weights(), float("inf")
         for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):
             if held_out is None:
                 chosen = weights
             elif step == self.inner.steps or is_measured(step):
-                loss = float(asked_loss(with_weights(self.network.head, weights), seen, held_out))
+                loss = float(held_out.losses(with_weights(self.network.head, weights), seen)["total"])
                 if loss < lowest:  # never true of NaN
                     chosen, lowest = weights, loss
-        return self._predictor(chosen, task)
+        return self._predictor(chosen, shown)
 
     @torch.no_grad()
     def snapshots(self, support: Support, steps: Sequence[int]) -> Iterator[tuple[int, Predictor]]:
-        task = self._task(support)
-        seen, _ = self._parts(task)
+        shown = self._shown(support)
+        seen, _ = self._parts(shown)
         for step, weights in zip(range(max(steps) + 1), self.descend(seen), strict=False):
             if step in steps:
-                yield step, self._predictor(weights, task)
+                yield step, self._predictor(weights, shown)
 
-    def _task(self, support: Support) -> SupportTask:
+    def _shown(self, support: Support) -> AnnotatedClips:
         self.network.eval()
-        return SupportTask(self.network.trunk(support.clips), support.masks, self.network.config.loss)
+        return AnnotatedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
 
-    def _parts(self, task: SupportTask) -> tuple[SupportTask, SupportTask | None]:
+    def _parts(self, shown: AnnotatedClips) -> tuple[AnnotatedClips, AnnotatedClips | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""
-        return task.hold_out() if self.inner.early_stop else (task, None)
+        return shown.hold_out() if self.inner.early_stop else (shown, None)
 
-    def _predictor(self, weights: Weights, task: SupportTask) -> Predictor:
+    def _predictor(self, weights: Weights, shown: AnnotatedClips) -> Predictor:
         head = copy.deepcopy(self.network.head).requires_grad_(False)
         for name, value in weights.items():
             head.get_parameter(name).copy_(value)
-        return Predictor(self.network, head, task.encoded, task.masks)
+        return Predictor(self.network, head, shown.encoded, shown.truth.masks)
 
 
 class Finetune(AdaptingLearner):
@@ -104,7 +104,7 @@ class Finetune(AdaptingLearner):
         super().__init__(network, inner=inner)
         self.optimizer = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
 
-    def descend(self, task: SupportTask) -> Iterator[Weights]:
+    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
         head = self.network.head
         weights = {name: p.detach().clone().requires_grad_() for name, p in adaptable(head, self.inner.scope).items()}
         changed = list(weights.values())
@@ -112,7 +112,7 @@ class Finetune(AdaptingLearner):
         for step in count():
             yield {name: value.detach().clone() for name, value in weights.items()}
             with torch.enable_grad():
-                loss = task.loss(with_weights(head, weights), step)
+                loss = shown.inner_loss(with_weights(head, weights), step)
             # Not .backward(), which would reach the head's own weights outside the scope.
             for value, gradient in zip(changed, torch.autograd.grad(loss, changed, allow_unused=True), strict=True):
                 value.grad = gradient

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from episodes.errors import ConfigError
 from episodes.types import Episode
 from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
-from fewshot.learners.inner_loss import SupportTask, mean_losses, meta_tasks
+from fewshot.learners.inner_loss import AnnotatedClips, mean_losses, one_by_one
 from models.head import Head, Prediction
 from models.network import FewShotRVOS
 from models.second_order import twice_differentiable
@@ -69,24 +69,24 @@ class MAML(AdaptingLearner):
         rate = self.inner.learning_rate
         return self.learn2learn.algorithms.MAML(self.head, lr=rate, first_order=self.order == 1).clone()
 
-    def descend(self, task: SupportTask) -> Iterator[Weights]:
+    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
         with torch.enable_grad():
             clone = self.clone()
         for step in count():
             yield {name: value.detach() for name, value in clone.module.named().items()}
             with torch.enable_grad():
-                clone.adapt(task.loss(clone, step) + clone.module.zero(), first_order=True)
+                clone.adapt(shown.inner_loss(clone, step) + clone.module.zero(), first_order=True)
             self.learn2learn.detach_module(clone.module, keep_requires_grad=True)  # or each step would be remembered
 
     def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
         losses = []
-        for task in meta_tasks(self.network, episode):
+        for support, query in one_by_one(self.network, episode):
             clone = self.clone()
             passes = twice_differentiable() if self.order == 2 else contextlib.nullcontext()
             with without_dropout(self.network.head), passes:
                 for step in range(self.train_steps):
-                    clone.adapt(task.support.loss(clone, step) + clone.module.zero())
-            found = task.query_losses(clone)
+                    clone.adapt(support.inner_loss(clone, step) + clone.module.zero())
+            found = query.losses(clone, support)
             (found["total"] * (scale / len(episode.specs))).backward()
             losses.append({name: value.detach() for name, value in found.items()})
         return mean_losses(losses)

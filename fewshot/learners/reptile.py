@@ -7,7 +7,7 @@ from torch import nn
 
 from episodes.types import Episode
 from fewshot.learners.adaptation import Finetune, InnerLoop, adaptable, with_weights, without_dropout
-from fewshot.learners.inner_loss import mean_losses, meta_tasks
+from fewshot.learners.inner_loss import mean_losses, one_by_one
 from models.network import FewShotRVOS
 
 
@@ -33,10 +33,10 @@ class Reptile(Finetune):
         share = scale / len(episode.specs) / (self.inner.learning_rate * self.train_steps)
         losses = []
         with without_dropout(head):
-            for task in meta_tasks(self.network, episode):
-                adapted = next(islice(self.descend(task.support), self.train_steps, None))
+            for support, query in one_by_one(self.network, episode):
+                adapted = next(islice(self.descend(support), self.train_steps, None))
                 for name, initial in adaptable(head, self.inner.scope).items():
                     gradient = share * (initial - adapted[name])
                     initial.grad = gradient if initial.grad is None else initial.grad + gradient
-                losses.append(task.query_losses(with_weights(head, adapted)))
+                losses.append(query.losses(with_weights(head, adapted), support))
         return mean_losses(losses)

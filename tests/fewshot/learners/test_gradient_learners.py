@@ -18,7 +18,7 @@ from episodes.types import Clips, Episode, Support, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import MAML, InnerLoop, Learner, MetaSGD, Reptile, build_learner
 from fewshot.learners.adaptation import AdaptingLearner, adaptable, is_measured
-from fewshot.learners.inner_loss import SupportTask
+from fewshot.learners.inner_loss import AnnotatedClips
 from models.network import FewShotRVOS
 from models.objective import objective
 from models.trunk import Encoded
@@ -41,8 +41,8 @@ def learner(network: FewShotRVOS, name: Any, **values: Any) -> Any:
     return build_learner(LearnerConfig(name=name, **settings), network)
 
 
-def task_of(network: FewShotRVOS, support: Support) -> SupportTask:
-    return SupportTask(network.trunk(support.clips), support.masks, network.config.loss)
+def task_of(network: FewShotRVOS, support: Support) -> AnnotatedClips:
+    return AnnotatedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
 
 
 def gradients(network: FewShotRVOS, backward: Any) -> dict[str, Tensor]:
@@ -154,7 +154,7 @@ def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: st
         moved = copy.deepcopy(network.head)
         changed = list(adaptable(moved, scope).values())
         for step in range(2):
-            steps = torch.autograd.grad(task.loss(moved, step), changed, allow_unused=True)
+            steps = torch.autograd.grad(task.inner_loss(moved, step), changed, allow_unused=True)
             with torch.no_grad():
                 for weight, gradient in zip(changed, steps, strict=True):
                     if gradient is not None:
@@ -208,7 +208,7 @@ def test_one_step_of_reptile_leaves_the_inner_gradient() -> None:
     network, data = small_network(), random_episodes()
     task = task_of(network, data.support)
     weights = adaptable(network.head, "decoder")
-    expected = torch.autograd.grad(task.loss(network.head, 0), list(weights.values()))
+    expected = torch.autograd.grad(task.inner_loss(network.head, 0), list(weights.values()))
 
     found = gradients(network, lambda: learner(network, "reptile", scope="decoder", train_steps=1).backward(data))
 
@@ -373,7 +373,7 @@ def test_adam_and_plain_descent_are_what_finetune_says() -> None:
     network, support = small_network(), random_support(2)
     task = task_of(network, support)
     weights = adaptable(network.head, "decoder")
-    slopes = torch.autograd.grad(task.loss(network.head, 0), list(weights.values()))
+    slopes = torch.autograd.grad(task.inner_loss(network.head, 0), list(weights.values()))
 
     for rule, expected in (("sgd", lambda g: -STEP * g), ("adam", lambda g: -STEP * g.sign())):
         head = learner(network, "finetune", steps=1, scope="decoder", optimizer=rule).adapt(support).head
@@ -388,9 +388,9 @@ def test_adam_and_plain_descent_are_what_finetune_says() -> None:
 def test_early_stop_takes_back_what_the_inner_loss_misleads(name: str, shots: int) -> None:
     """The inner loss is turned round, so that each step worsens what is held out."""
     network, support = small_network(), random_support(shots, frames=3)
-    honest = SupportTask.loss
+    honest = AnnotatedClips.inner_loss
 
-    with patch.object(SupportTask, "loss", lambda task, head, step: -honest(task, head, step)):
+    with patch.object(AnnotatedClips, "inner_loss", lambda task, head, step: -honest(task, head, step)):
         misled, stopped = (
             learner(network, name, steps=5, early_stop=stop).adapt(support).head.state_dict() for stop in (False, True)
         )

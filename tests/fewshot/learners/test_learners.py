@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from episodes.errors import ConfigError
-from episodes.types import Clips, Episode
+from episodes.types import Clips, Episode, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import Conditioning, Decoding, Finetune, InnerLoop, Predictor, build_learner
-from fewshot.learners.inner_loss import SupportTask
+from fewshot.learners.inner_loss import AnnotatedClips
 from models.decoder import DecoderOutput
 from models.head import Prediction
 from models.network import FewShotRVOS
@@ -255,11 +255,11 @@ def test_finetuning_changes_its_scope_alone(scope: str) -> None:
 def test_finetuning_lowers_its_loss_on_the_support() -> None:
     network = small_network()
     learner, support = finetune(network, steps=15, rate=3e-3), random_support(2)
-    task = SupportTask(network.trunk(support.clips), support.masks, network.config.loss)
+    shown = AnnotatedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
 
     tuned = learner.adapt(support).head
 
-    losses = [sum(task.loss(head, step).item() for step in range(2)) for head in (tuned, network.head)]
+    losses = [sum(shown.inner_loss(head, step).item() for step in range(2)) for head in (tuned, network.head)]
     assert losses[0] < losses[1]
 
 
