@@ -177,28 +177,19 @@ class DynamicMaskHead(nn.Module):
         """
         # Pixel distances reach hundreds: half precision would blur them by whole pixels.
         with torch.autocast(mask_features.device.type, enabled=False):
-            return self._convolve(
-                mask_features.float(), self.controller(queries.float()), centres * picture_size[:, None]
+            parts = self.controller(queries.float()).split(self.sizes, dim=-1)  # of all layers: weights, then biases
+            first, *rest = (part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=False))
+            first_bias, *biases = (part.flatten(0, 1)[..., None] for part in parts[len(self.shapes) :])
+            y, x = (
+                torch.arange(side, device=centres.device, dtype=centres.dtype) * self.STRIDE + self.STRIDE // 2
+                for side in mask_features.shape[-2:]
             )
-
-    def _convolve(self, mask_features: Tensor, parameters: Tensor, centres: Tensor) -> Tensor:
-        """mask_features (N, mask_dim, h4, w4), parameters (N, Q, weights of all layers, then biases), centres (N, Q, 2)
-        in pixels."""
-        n, q, _ = parameters.shape
-        size = mask_features.shape[-2:]
-        parts = parameters.split(self.sizes, dim=-1)
-        first, *rest = (part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=False))
-        first_bias, *biases = (part.flatten(0, 1)[..., None] for part in parts[len(self.shapes) :])
-        y, x = (
-            torch.arange(side, device=centres.device, dtype=centres.dtype) * self.STRIDE + self.STRIDE // 2
-            for side in size
-        )
-        pixels = torch.stack(torch.meshgrid(x, y, indexing="xy")).flatten(1)
-        relative = (centres[..., None] - pixels).flatten(0, 1)  # (N Q, 2, h w)
-        # Same sums as a convolution of the 258 channels, without copying the features for every query.
-        seen = first[..., :-2].flatten(1, 2) @ mask_features.flatten(2)  # (N, Q outputs, h w)
-        z = seen.view(n * q, -1, seen.shape[-1]) + first[..., -2:].flatten(0, 1) @ relative
-        z = z + first_bias
-        for weight, bias in zip(rest, biases, strict=True):
-            z = torch.baddbmm(bias, weight.flatten(0, 1), F.relu(z))
-        return z.view(n, q, *size)
+            pixels = torch.stack(torch.meshgrid(x, y, indexing="xy")).flatten(1)
+            relative = ((centres * picture_size[:, None])[..., None] - pixels).flatten(0, 1)  # (N Q, 2, h w)
+            # Same sums as a convolution of the 258 channels, without copying the features for every query.
+            seen = first[..., :-2].flatten(1, 2) @ mask_features.float().flatten(2)  # (N, Q outputs, h w)
+            z = seen.view(len(relative), -1, seen.shape[-1]) + first[..., -2:].flatten(0, 1) @ relative
+            z = z + first_bias
+            for weight, bias in zip(rest, biases, strict=True):
+                z = torch.baddbmm(bias, weight.flatten(0, 1), F.relu(z))
+            return z.view(*queries.shape[:2], *mask_features.shape[-2:])

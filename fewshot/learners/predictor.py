@@ -49,11 +49,6 @@ class Predictor:
         self.masks = masks
         self._memories: dict[tuple[int, int], SupportMemory] = {}
 
-    def _memory(self, size: tuple[int, int]) -> SupportMemory:
-        if size not in self._memories:
-            self._memories[size] = self.head.remember(self.support, self.masks, size)
-        return self._memories[size]
-
     @torch.no_grad()
     def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:
         """N query clips of any length -> mask probabilities (N, T, H, W) at the padded picture size, 0 in padding."""
@@ -67,7 +62,9 @@ class Predictor:
     def _predict(self, query: Clips, decoding: Decoding) -> Tensor:
         """The same for clips of one picture size."""
         n, t = query.times.shape
-        memory = self._memory(query.size).expand(n)
+        if query.size not in self._memories:
+            self._memories[query.size] = self.head.remember(self.support, self.masks, query.size)
+        memory = self._memories[query.size].expand(n)
         scores, masks = [], []
         for start in range(0, t, decoding.chunk_frames):
             chunk = self.network.trunk(query.take_frames(slice(start, start + decoding.chunk_frames)))

@@ -7,7 +7,7 @@ OUT/head.safetensors, encoders/  the weights (fewshot/runs/initial_weights.py)
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,13 @@ def convert(source: Path, out: Path, model: ModelConfig | None = None, reinitial
         if fitting.text_encoder == str(out / "text_encoder"):
             text.save_pretrained(aside / "text_encoder")
 
-    write_converted(out, _part(conversion, HEAD), _record(source, published, conversion), write_the_rest)
+    fates = {"renamed": conversion.renamed, "carried": conversion.carried, "left_at_initial_value": conversion.left}
+    record = {
+        "source": {"file": source.name, "sha256": file_digest(source)},
+        "counts": {"published_entries": len(published), **{fate: len(names) for fate, names in fates.items()}},
+        **fates,
+    }
+    write_converted(out, _part(conversion, HEAD), record, write_the_rest)
     return conversion
 
 
@@ -96,18 +102,3 @@ def _shown_part(name: str) -> str:
 def _part(conversion: Conversion, prefix: str) -> dict[str, Tensor]:
     """The state dict of the network's part with this prefix."""
     return {name.removeprefix(prefix): v for name, v in conversion.state.items() if name.startswith(prefix)}
-
-
-def _record(source: Path, published: Mapping[str, Tensor], conversion: Conversion) -> dict[str, Any]:
-    return {
-        "source": {"file": source.name, "sha256": file_digest(source)},
-        "counts": {
-            "published_entries": len(published),
-            "renamed": len(conversion.renamed),
-            "carried": len(conversion.carried),
-            "left_at_initial_value": len(conversion.left),
-        },
-        "renamed": conversion.renamed,
-        "carried": conversion.carried,
-        "left_at_initial_value": conversion.left,
-    }

@@ -1,7 +1,6 @@
 """Trained or converted weights as a file of the published checkpoint layout."""
 
 import logging
-from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -37,9 +36,13 @@ def export(source: Path, out: Path) -> Export:
     for prefix, part in ((IMAGE, image), (TEXT, text)):
         state |= {prefix + name: value for name, value in part.items() if not name.endswith(CONSTANTS)}
     exported = to_published(state, {} if stored is None else stored.carried)
-    _reject_incomplete(source, exported.state)
+    try:  # what we write can be read again, entry by entry
+        published = recognise(exported.state, "as it is")
+        from_published(exported.state, empty_state(published, recognise_text_encoder(exported.state)))
+    except ConversionError as error:
+        raise ConversionError(f"{source} cannot be written in the published layout: {error}") from error
     if weights.trained_with:
-        _warn_of_other_choices(Run(source).read_config().model, recognise(exported.state, "as it is"))
+        _warn_of_other_choices(Run(source).read_config().model, published)
     write_published(out, exported.state)
     return exported
 
@@ -70,15 +73,6 @@ def _encoders_of_run(run: Run) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
             f"{run.folder} has the text encoder {trunk.text.name}, of kind {kind}; the published layout holds a roberta"
         )
     return image, trunk.text.model.state_dict()
-
-
-def _reject_incomplete(source: Path, published: Mapping[str, Tensor]) -> None:
-    """What we write can be read again, entry by entry."""
-    try:
-        own = empty_state(recognise(published, "as it is"), recognise_text_encoder(published))
-        from_published(published, own)
-    except ConversionError as error:
-        raise ConversionError(f"{source} cannot be written in the published layout: {error}") from error
 
 
 def _warn_of_other_choices(model: ModelConfig, published: ModelConfig) -> None:

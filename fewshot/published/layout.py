@@ -142,39 +142,36 @@ def from_published(
         if not any(f"{ours}.".startswith(prefix) for ours in own)
     ]
     places = {name: our_name(name) for name in published}
-    state: dict[str, Tensor] = {}
-    renamed: dict[str, str] = {}
-    carried: dict[str, str] = {}
-    left: dict[str, str] = {}
+    made = Conversion(state={}, renamed={}, carried={}, left={})
     for name, ours in places.items():
         value = published[name]
         if ours is None:
             faults.append(f"{name!r} is not a name of the published checkpoint layout")
         elif ours in own and f"{ours}.".startswith(asked):
-            carried[name] = left[ours] = "re-initialised, as asked"
+            made.carried[name] = made.left[ours] = "re-initialised, as asked"
         elif ours in own and (classes := _other_class_count(ours, value, own[ours])):
-            carried[name] = left[ours] = classes
+            made.carried[name] = made.left[ours] = classes
         elif reason := _no_place(ours, own):
-            carried[name] = reason
+            made.carried[name] = reason
         elif ours not in own:
             faults.append(f"{name!r} would be {ours!r}, which this model does not have")
         elif value.shape != own[ours].shape:
             faults.append(f"{name!r} has shape {tuple(value.shape)}, but {ours!r} has {tuple(own[ours].shape)}")
-        elif ours in state and not torch.equal(state[ours], value):
+        elif ours in made.state and not torch.equal(made.state[ours], value):
             faults.append(f"{name!r} and another entry for {ours!r} have different values")
         else:
-            state[ours] = value
-            renamed[name] = ours
+            made.state[ours] = value
+            made.renamed[name] = ours
     placed = {ours for ours in places.values() if ours is not None}
     for ours in [name for name in own if name not in placed]:
         if reason := _may_be_left(ours, placed, asked):
-            left[ours] = reason
+            made.left[ours] = reason
         else:
             names = " or ".join(published_names(ours)) or "part like it"
             faults.append(f"{ours!r} gets no value: the checkpoint has no {names}")
     if faults:
         raise ConversionError(f"The checkpoint does not fit this model, {len(faults)} faults: {'; '.join(faults)}")
-    return Conversion(state, renamed, carried, left)
+    return made
 
 
 def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> Export:
