@@ -8,7 +8,7 @@ from torch import Tensor
 from episodes.types import Truth
 from models.config import LossConfig
 from models.head import Prediction
-from models.set_loss import LayerPrediction, dice_coefficient, sample_masks, set_losses, targets_from_masks
+from models.set_loss import LayerPrediction, sample_masks, set_losses, targets_from_masks
 
 
 def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossConfig) -> dict[str, Tensor]:
@@ -53,7 +53,9 @@ def objective(prediction: Prediction, truth: Truth, valid: Tensor, config: LossC
 def bce_and_dice(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and targets in [0, 1], both (B, T, h, w) -> mean binary cross-entropy, and 1 - dice of whole sequences."""
     bce = F.binary_cross_entropy_with_logits(logits.float(), target)
-    dice = dice_coefficient(logits.float().flatten(1), target.flatten(1), (1,))
+    probability = logits.float().sigmoid().flatten(1)
+    target = target.flatten(1)
+    dice = (2 * (probability * target).sum(1) + 1) / (probability.sum(1) + target.sum(1) + 1)
     return bce, (1 - dice).mean()
 
 

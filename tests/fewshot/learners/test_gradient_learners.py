@@ -160,7 +160,7 @@ def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: st
                     if gradient is not None:
                         weight.sub_(STEP * gradient)
         moved.zero_grad(set_to_none=True)
-        prediction = moved(task.encoded, task.masks, query)
+        prediction = moved(task.encoded, task.truth.masks, query)
         objective(prediction, data.truth, data.query.valid, network.config.loss)["total"].backward()
 
         found = gradients(network, lambda: learner(network, "maml", order=1, scope=scope).backward(data))
@@ -403,14 +403,14 @@ def test_early_stop_takes_back_what_the_inner_loss_misleads(name: str, shots: in
 def test_early_stop_keeps_the_weights_with_the_lowest_measured_loss(shots: int) -> None:
     network, support = small_network(), random_support(shots, frames=3)
     subject = learner(network, "finetune", steps=7, early_stop=True, learning_rate=2e-2)
-    seen, held_out = subject._parts(subject._task(support))
+    seen, held_out = subject._parts(subject._shown(support))
     losses = {}
     for step, weights in zip(range(8), subject.descend(seen), strict=False):
         moved = copy.deepcopy(network.head)
         moved.load_state_dict({**moved.state_dict(), **weights})
         with torch.no_grad():
-            prediction = moved(seen.encoded, seen.masks, held_out.encoded)
-            found = objective(prediction, Truth(held_out.masks), held_out.encoded.valid, network.config.loss)
+            prediction = moved(seen.encoded, seen.truth.masks, held_out.encoded)
+            found = objective(prediction, held_out.truth, held_out.encoded.valid, network.config.loss)
         losses[step] = float(found["total"])
 
     best = min((0, 1, 2, 5, 7), key=lambda step: losses[step])
@@ -433,9 +433,9 @@ def test_what_is_held_out_is_never_seen_by_the_steps_and_remembered_in_the_end()
 
         walks = []
         for shown in (support, other):
-            seen, held_out = subject._parts(subject._task(shown))
+            seen, held_out = subject._parts(subject._shown(shown))
             walks.append([weights for weights, _ in zip(subject.descend(seen), range(3), strict=False)])
-            assert held_out.masks.shape[:2] == ((1, frames) if shots > 1 else (1, 1))
+            assert held_out.truth.masks.shape[:2] == ((1, frames) if shots > 1 else (1, 1))
         for first, second in zip(*walks, strict=True):
             assert_same(first, second)
         assert subject.adapt(support).masks.shape[:2] == (shots, frames)
