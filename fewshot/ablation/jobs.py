@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from episodes.files import write_whole
-from fewshot.ablation.cells import Cell
-from fewshot.ablation.config import SHARED
+from fewshot.ablation.cells import SHARED, Cell
 from fewshot.config.experiment import ExperimentConfig, config_hash, plain
 from fewshot.results.comparable import training_values
 from fewshot.runs.checkpoint import read_state

@@ -21,13 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import submitit
 from submitit.helpers import Checkpointable, environment_variables
 
 from episodes.errors import UserError
-from fewshot.ablation.config import SlurmConfig
+from fewshot.ablation.cells import SlurmConfig
 from fewshot.ablation.jobs import Job
 from fewshot.runs.interruption import children_shielded
 
@@ -61,7 +60,17 @@ class Launcher:
         folder = self.folder / job.name
         shutil.rmtree(folder, ignore_errors=True)  # local job ids are process ids, which come again
         executor = submitit.AutoExecutor(folder, cluster="local" if self.slurm is None else "slurm")
-        executor.update_parameters(**self._parameters(job))
+        if self.slurm is None:
+            executor.update_parameters(timeout_min=_YEAR)
+        else:
+            executor.update_parameters(
+                name=job.config.name if job.verb == "evaluate" else job.name,
+                timeout_min=self.slurm.time,
+                cpus_per_task=self.slurm.cpus,
+                gpus_per_node=self.slurm.gpus,
+                mem_gb=self.slurm.memory,
+                slurm_partition=self.slurm.partition,
+            )
         command = _Command(_PROGRAM, (sys.argv[0], *job.arguments), job.log.absolute(), os.environ.get(_DEVICES))
         variables = {
             "OMP_NUM_THREADS": job.config.machine.threads or self.threads,
@@ -71,18 +80,6 @@ class Launcher:
         }
         with environment_variables(**variables), children_shielded(), _standard_input(self.lock):
             return RunningJob(executor.submit(command), job)
-
-    def _parameters(self, job: Job) -> dict[str, Any]:
-        if self.slurm is None:
-            return {"timeout_min": _YEAR}
-        return {
-            "name": job.config.name if job.verb == "evaluate" else job.name,
-            "timeout_min": self.slurm.time,
-            "cpus_per_task": self.slurm.cpus,
-            "gpus_per_node": self.slurm.gpus,
-            "mem_gb": self.slurm.memory,
-            "slurm_partition": self.slurm.partition,
-        }
 
 
 class RunningJob:

@@ -24,6 +24,8 @@ def groups_table(
     Raises UserError if two runs are of one group, fewer than two are given, or they are of different experiments.
     """
     runs = by_group(evaluated)
+    few = "" if len(runs) == len(GROUPS) else f" of {len(GROUPS)} (the headline is the mean over all)"
+    title = f"Mean over groups {', '.join(map(str, runs))}{few}"
     first = next(iter(runs))
     # The rows of each run under the name that they have in the first.
     held = [{replace(row, group=first): scores for row, scores in run.summary.rows.items()} for run in runs.values()]
@@ -39,7 +41,7 @@ def groups_table(
             visible = (fmean(getattr(one, name) for one in scores) for name in ("J_visible", "F_visible", "absent"))
             further = (*map(points, visible), *(points(one.JF) for one in scores))
             body.append((*row.cells, row.control or "-", *score_cells(mean), *further))
-        blocks.append(f"{_title(runs)}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
+        blocks.append(f"{title}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
     notes = [
         f"Interval: of the mean J&F, from {resamples} bootstrap resamples: groups are fixed; classes, then videos in "
         "each drawn class, are drawn within each group, and the groups' means are averaged. Columns of groups: J&F.",
@@ -78,8 +80,3 @@ def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
                 "differ: train or evaluate one of them again"
             )
     return dict(sorted(runs.items()))
-
-
-def _title(runs: dict[int, EvaluatedRun]) -> str:
-    few = "" if len(runs) == len(GROUPS) else f" of {len(GROUPS)} (the headline is the mean over all)"
-    return f"Mean over groups {', '.join(map(str, runs))}{few}"

@@ -7,17 +7,13 @@ Series = dict[str, list[tuple[int, float]]]  # name -> (step, value), steps asce
 
 def loss_series(series: Series) -> Series:
     """The total loss alone if one is logged (its name ends in `total` or `loss`), else every loss term."""
-    total = {name: points for name, points in series.items() if _last(name) in ("total", "loss")}
+    total = {name: points for name, points in series.items() if name.split("/")[-1] in ("total", "loss")}
     return total or {name: points for name, points in series.items() if "loss" in name.lower()}
 
 
 def validation_series(series: Series) -> Series:
     """The validation scores: every name whose last part is J, F or JF."""
-    return {name: points for name, points in series.items() if _last(name) in ("J", "F", "JF")}
-
-
-def _last(name: str) -> str:
-    return name.split("/")[-1]
+    return {name: points for name, points in series.items() if name.split("/")[-1] in ("J", "F", "JF")}
 
 
 def curve_picture(series: Series) -> bytes | None:

@@ -1,6 +1,6 @@
 """Runs put together: those that differ in nothing but the seed of the training are one experiment."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -131,16 +131,14 @@ class Stratum:
 
 def strata(experiments: Sequence[Experiment]) -> list[Stratum]:
     """All that occur: groups ascending, `paper` first. A row that a training of its experiment lacks is left out."""
-    results = [result for experiment in experiments for result in _results(experiment)]
+    results = [
+        Result(experiment, row, tuple(run.rows[row] for run in experiment.runs))
+        for experiment in experiments
+        for row in experiment.runs[0].rows
+        if all(row in run.rows for run in experiment.runs)
+    ]
     tables = dict.fromkeys(row.table for row in in_order(result.row for result in results))
     return [Stratum(*table, tuple(result for result in results if result.row.table == table)) for table in tables]
-
-
-def _results(experiment: Experiment) -> Iterator[Result]:
-    first, *others = experiment.runs
-    for row in first.rows:
-        if all(row in run.rows for run in others):
-            yield Result(experiment, row, tuple(run.rows[row] for run in experiment.runs))
 
 
 def adaptation_results(experiment: Experiment, group: int) -> list[tuple[int, Result]]:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from episodes.errors import UserError
-from fewshot.ablation.config import SlurmConfig
+from fewshot.ablation.cells import SlurmConfig
 from fewshot.ablation.jobs import Job
 from fewshot.ablation.launch import Launcher
 from fewshot.config.experiment import load_config
