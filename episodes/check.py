@@ -14,6 +14,7 @@ from episodes.catalog import Problem, VideoCatalog
 from episodes.decode import decode_mask, decode_picture, read_mask
 from episodes.errors import LayoutError, ReadError
 from episodes.readers import index_benchmark
+from episodes.readers.index import LEAVES_ROOT
 from episodes.types import VideoRecord
 
 
@@ -64,7 +65,8 @@ def check_benchmark(root: Path, *, threads: int = 4) -> CheckReport:
     with ThreadPoolExecutor(threads) as pool:
         for found in pool.map(_check_video, catalog.videos.values()):
             problems += found
-    problems.sort(key=lambda problem: problem.severity)  # stable: "error" before "warning", else as found
+    # Stable: "error" before "warning", ids that leave the root before other errors, else as found.
+    problems.sort(key=lambda problem: (problem.severity, problem.kind != LEAVES_ROOT))
     frames = sum(len(video.frames) for video in catalog.videos.values())
     return CheckReport(catalog.root, len(catalog.videos), frames, tuple(problems))
 

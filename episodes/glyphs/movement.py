@@ -138,23 +138,20 @@ def _poses(mover: Mover, centres: list[list[float]], times: list[float], draws: 
     growth = draws.uniform(-0.04, 0.04)
     tilt_x, tilt_y = draws.uniform(-0.22, 0.22), draws.uniform(-0.22, 0.22)
     bend, bend_step = draws.uniform(-0.08, 0.08), draws.uniform(-0.06, 0.06)
-    poses = []
-    for (x, y), u in zip(centres, times, strict=True):
-        v = 2 * u - 1
-        poses.append(
-            Pose(
-                x=x,
-                y=y,
-                size=mover.size * (1 + growth * v),
-                turn=turn + spin * v,
-                shear=shear + shear_step * v,
-                aspect=aspect + aspect_step * v,
-                tilt_x=tilt_x,
-                tilt_y=tilt_y,
-                bend=bend + bend_step * v,
-            )
+    return tuple(
+        Pose(
+            x=x,
+            y=y,
+            size=mover.size * (1 + growth * v),
+            turn=turn + spin * v,
+            shear=shear + shear_step * v,
+            aspect=aspect + aspect_step * v,
+            tilt_x=tilt_x,
+            tilt_y=tilt_y,
+            bend=bend + bend_step * v,
         )
-    return tuple(poses)
+        for (x, y), v in zip(centres, (2 * u - 1 for u in times), strict=True)
+    )
 
 
 def _overlap(movers: Sequence[Mover], poses: Sequence[Pose]) -> float:
