@@ -110,11 +110,8 @@ def _exit(
     reach = 0.75 * mover.size * max(1.0, 2 * mover.outline.half_width, 2 * mover.outline.half_height) + 0.03
     outside = -reach if outward[axis] < 0 else 1 + reach
     seen = frames - absent
-    centres = []
-    for frame in range(frames):
-        centre = list(start)
-        centre[axis] = start[axis] + (outside - start[axis]) * frame / seen
-        centres.append(centre)
+    way = [start[axis] + (outside - start[axis]) * frame / seen for frame in range(frames)]
+    centres = [[start[0], place] if axis else [place, start[1]] for place in way]
     return centres[::-1] if backwards else centres
 
 
