@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from episodes.controls import Control
 from episodes.files import write_whole
@@ -93,9 +92,9 @@ def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
         (
             *(row.cell.label, row.cell.variant, *(row.cell.point.get(key, "") for key in keys)),
             *(*row.row.table, *row.row.cells),
-            *(_number(row.scores, name) for name in scores),
-            *(_number(row.change, name) for name in changes),
-            *(_number(row.controls.get(control), "JF") for control in Control),
+            *(getattr(row.scores, name, None) for name in scores),
+            *(getattr(row.change, name, None) for name in changes),
+            *(getattr(row.controls.get(control), "JF", None) for control in Control),
         )
         for row in rows
     ]
@@ -112,7 +111,3 @@ def _cells(row: TableRow) -> tuple[str, ...]:
         *visible_cells(row.scores),
         *controls,
     )
-
-
-def _number(source: Any, name: str) -> str:
-    return "" if source is None else repr(getattr(source, name))

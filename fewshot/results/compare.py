@@ -127,7 +127,7 @@ def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> 
         for run in runs
     ]
     notes.append(f"Frames without the object, in percent: {shares[0]} in A and {shares[1]} in B.")
-    lists = [run.manifest for run in runs]
+    lists = [run.tasks.manifest for run in runs]
     if lists[0] == lists[1]:
         return [*notes, f"Support list (manifest) of both: {lists[0]}"]
     differ = f"The support lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"

@@ -37,11 +37,6 @@ class EvaluatedRun:
     training_curve: Path | None = None
 
     @property
-    def manifest(self) -> str:
-        """Hash of the support list and the queries."""
-        return self.tasks.manifest
-
-    @property
     def seed(self) -> int:
         """Seed of the training."""
         return int(self.config["seed"])

@@ -134,7 +134,7 @@ def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tu
 
 def _difference(result: Result, other: Result | None) -> tuple[str, str, str]:
     difference = None
-    if other is not None and result.experiment.runs[0].manifest == other.experiment.runs[0].manifest:
+    if other is not None and result.experiment.runs[0].tasks.manifest == other.experiment.runs[0].tasks.manifest:
         resamples = result.experiment.resamples
         difference = paired_difference(result.trainings, other.trainings, resamples=resamples)
     return (*change_cells(difference), "-" if difference is None else str(difference.items))

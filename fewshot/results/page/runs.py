@@ -100,7 +100,7 @@ def _config_differences(runs: Sequence[EvaluatedRun]) -> Section:
 
 def _facts(run: EvaluatedRun) -> dict[str, str]:
     """What the summary says in one value each."""
-    known = {"name in the config": run.config["name"], "manifest": run.manifest, **run.summary.facts}
+    known = {"name in the config": run.config["name"], "manifest": run.tasks.manifest, **run.summary.facts}
     return {
         key.replace("_", " "): f"{value:.1f}" if isinstance(value, float) else str(value)
         for key, value in known.items()
