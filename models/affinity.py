@@ -3,8 +3,6 @@
 Shapes: B episodes, K shots, S support frames a shot, T query frames, M support frames in memory, C channels, D = C / 2.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -43,10 +41,6 @@ class LevelMemory:
     key: Tensor  # (B, M h w, D)
     value: Tensor  # (B, M h w, D)
     coverage: Tensor  # (B, M h w) in [0, 1], share of the token that the mask covers
-
-    def expand(self, batch: int) -> LevelMemory:
-        """The memory of one episode for `batch` query clips (views, no copies)."""
-        return LevelMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.masked, self.key, self.value, self.coverage)))
 
 
 def qkv(channels: int, dim: int) -> nn.ModuleDict:

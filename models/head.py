@@ -5,7 +5,7 @@ Letters: N clips, B episodes, K shots, S support frames a clip, T query frames, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,9 +38,12 @@ class SupportMemory:
 
     def expand(self, batch: int) -> SupportMemory:
         """One episode's memory for `batch` query clips (views, no copies)."""
-        return SupportMemory(
-            [level.expand(batch) for level in self.levels], None if self.prior is None else self.prior.expand(batch)
-        )
+
+        def expanded(memory: LevelMemory | PriorMemory) -> Iterator[Tensor]:
+            return (x.expand(batch, *x.shape[1:]) for x in vars(memory).values())
+
+        levels = [LevelMemory(*expanded(level)) for level in self.levels]
+        return SupportMemory(levels, None if self.prior is None else PriorMemory(*expanded(self.prior)))
 
 
 @dataclass

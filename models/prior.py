@@ -4,8 +4,6 @@ Siamese and text-free: the same embedding serves query and support, and its own 
 makes it learn from the support, which the published block alone does not when it is trained from scratch.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +23,6 @@ class PriorMemory:
 
     tokens: Tensor  # (B, K, S h w, D)
     shares: Tensor  # (B, K, S h w, 2) in [0, 1]: foreground, background
-
-    def expand(self, batch: int) -> PriorMemory:
-        return PriorMemory(*(x.expand(batch, *x.shape[1:]) for x in (self.tokens, self.shares)))
 
 
 def of_one_length(parts: Sequence[Tensor]) -> list[Tensor]:

@@ -6,9 +6,8 @@ from functools import partial
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners.adaptation import Finetune, InnerLoop
 from fewshot.learners.base import Conditioning, Learner
-from fewshot.learners.gradient import MAML, MetaSGD
+from fewshot.learners.gradient import MAML, MetaSGD, Reptile
 from fewshot.learners.predictor import Decoding, Predictor, Predicts
-from fewshot.learners.reptile import Reptile
 from models.network import FewShotRVOS
 
 __all__ = [

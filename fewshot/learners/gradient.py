@@ -1,11 +1,12 @@
-"""Gradient meta-learners on learn2learn: the query's loss after adaptation to the support is what training descends."""
+"""Gradient meta-learners: training descends the query's loss after adaptation to the support (MAML and Meta-SGD, on
+learn2learn), or moves the weights towards those that adaptation ends with (Reptile)."""
 
 import contextlib
 import io
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Any, Literal
 
 import torch
@@ -14,7 +15,15 @@ from torch.func import functional_call
 
 from episodes.errors import ConfigError
 from episodes.types import Episode
-from fewshot.learners.adaptation import AdaptingLearner, InnerLoop, Weights, adaptable, without_dropout
+from fewshot.learners.adaptation import (
+    AdaptingLearner,
+    Finetune,
+    InnerLoop,
+    Weights,
+    adaptable,
+    with_weights,
+    without_dropout,
+)
 from fewshot.learners.inner_loss import AnnotatedClips, mean_losses, one_by_one
 from models.head import Head, Prediction
 from models.network import FewShotRVOS
@@ -126,6 +135,37 @@ class MetaSGD(MAML):
             for part, sizes in joined.items()
             for what, value in (("mean", sizes.mean()), ("min", sizes.min()), ("max", sizes.max()))
         }
+
+
+class Reptile(Finetune):
+    """Plain gradient descent on the support, in training and at test time. Training leaves as gradient
+
+        (initial - adapted) / (learning_rate * train_steps),
+
+    the mean of the inner gradients. Weights outside the scope are not trained: nothing says where they should go. The
+    query is scored for the log, and teaches nothing.
+    """
+
+    def __init__(self, network: FewShotRVOS, *, inner: InnerLoop, train_steps: int) -> None:
+        super().__init__(network, inner=inner, optimizer="sgd")
+        self.train_steps = train_steps
+
+    def trained(self) -> nn.Module:
+        return self.network.head.scope(self.inner.scope)
+
+    @torch.no_grad()
+    def backward(self, episode: Episode, scale: float = 1.0) -> dict[str, float]:
+        head = self.network.head
+        share = scale / len(episode.specs) / (self.inner.learning_rate * self.train_steps)
+        losses = []
+        with without_dropout(head):
+            for support, query in one_by_one(self.network, episode):
+                adapted = next(islice(self.descend(support), self.train_steps, None))
+                for name, initial in adaptable(head, self.inner.scope).items():
+                    gradient = share * (initial - adapted[name])
+                    initial.grad = gradient if initial.grad is None else initial.grad + gradient
+                losses.append(query.losses(with_weights(head, adapted), support))
+        return mean_losses(losses)
 
 
 def _key(name: str) -> str:

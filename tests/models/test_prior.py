@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from models.head import SupportMemory
 from models.prior import AffinityPrior, PriorMemory
 
 DIM, SIDE = 8, 4
@@ -151,9 +152,10 @@ def test_a_memory_of_one_episode_serves_a_batch(prior: AffinityPrior) -> None:
     memory = remembered(prior, *scene(2, slice(0, 2)))
     queries = torch.cat([noise(2, seed) for seed in range(3)])
 
-    together = prior(queries, memory.expand(3))
+    shared = SupportMemory([], memory).expand(3).prior
+    together = prior(queries, shared)
 
-    assert isinstance(memory.expand(3), PriorMemory)
+    assert isinstance(shared, PriorMemory)
     for clip in range(3):
         torch.testing.assert_close(together[clip : clip + 1], prior(queries[clip : clip + 1], memory))
 
