@@ -3,14 +3,13 @@
 Cells whose weights are the same share one training.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from episodes.files import write_whole
+from episodes.files import json_digest, write_whole
 from fewshot.ablation.cells import SHARED, Cell
 from fewshot.config.experiment import ExperimentConfig, config_hash, plain
 from fewshot.results.comparable import training_values
@@ -104,10 +103,10 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str
     for cell in cells:
         needs: tuple[str, ...] = ()
         if cell.config.machine.cache is not None:
-            name = f"features-{_digest(_features_depend_on(cell.config))}"
+            name = f"features-{json_digest(_features_depend_on(cell.config))[:12]}"
             features.setdefault(name, Job(name, "features", folder / SHARED / name, cell.config))
             needs = (name,)
-        name = f"training-{_digest(_training_depends_on(cell.config, contents[cell.config.data.root]))}"
+        name = f"training-{json_digest(_training_depends_on(cell.config, contents[cell.config.data.root]))[:12]}"
         training = Job(name, "train", folder / SHARED / name, cell.config, needs)
         training = trainings.setdefault(name, training)
         evaluations.append(
@@ -126,8 +125,3 @@ def _training_depends_on(config: ExperimentConfig, content: str) -> Any:
     # Validations change no weights, but cells that share a training share its choice of the best checkpoint too.
     validation = [config.train.validate_every, config.train.validation_episodes]
     return [training_values(plain(config)), content, validation]
-
-
-def _digest(values: Any) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

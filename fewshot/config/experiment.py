@@ -4,7 +4,6 @@ Values are read from YAML (`document`), replaced by `key=value` overrides, and c
 a number. The resolved config is written into the run folder and is itself a valid experiment.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from episodes.config import Section
 from episodes.errors import ConfigError
+from episodes.files import json_digest
 from fewshot.config.data import DataConfig, EpisodesConfig
 from fewshot.config.document import Document, load_document, merge, parse_override
 from fewshot.config.evaluation import EvaluateConfig
@@ -121,6 +121,5 @@ def to_yaml(config: BaseModel) -> str:
 
 
 def config_hash(config: BaseModel) -> str:
-    """SHA-256 (hex) of the canonical JSON of all values: equal configs have equal hashes."""
-    text = json.dumps(plain(config), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 (hex) of all values: equal configs have equal hashes."""
+    return json_digest(plain(config))
