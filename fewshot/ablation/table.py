@@ -71,7 +71,15 @@ def write_markdown(path: Path, name: str, rows: Sequence[TableRow], first: str, 
     blocks += ["![J&F of the cells](plot.png)"] if plot else []
     head = ("cell", *HEAD, *SCORE_HEAD, "change", INTERVAL_HEAD, *VISIBLE_HEAD, *_HEADINGS)
     for group, scoring in dict.fromkeys(row.row.table for row in rows):
-        body = [_cells(row) for row in rows if row.row.table == (group, scoring)]
+        body = [
+            (
+                *(row.cell.label, *row.row.cells, *score_cells(row.scores), *change_cells(row.change)),
+                *visible_cells(row.scores),
+                *(points(row.controls[control].JF) if control in row.controls else "-" for control in Control),
+            )
+            for row in rows
+            if row.row.table == (group, scoring)
+        ]
         blocks += [f"## Group {group}, `{scoring}` scoring", markdown_table(head, body)]
     text = "\n\n".join(blocks) + "\n"
     write_whole(path, text.encode())
@@ -99,15 +107,3 @@ def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
         for row in rows
     ]
     write_whole(path, csv_text(head, body).encode())
-
-
-def _cells(row: TableRow) -> tuple[str, ...]:
-    controls = (points(row.controls[control].JF) if control in row.controls else "-" for control in Control)
-    return (
-        row.cell.label,
-        *row.row.cells,
-        *score_cells(row.scores),
-        *change_cells(row.change),
-        *visible_cells(row.scores),
-        *controls,
-    )
