@@ -27,6 +27,7 @@ Colour = tuple[int, int, int]
 _TRUTH, _PREDICTION = (40, 200, 90), (255, 140, 0)
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 _GAP, _MARGIN, _LABEL = 6, 12, 92  # pixels: between tiles, around the page, left column with a row's name
+_COLUMNS, _HEIGHT = 6, 160  # tiles of a row, and pixels of a tile
 _WRAP = 96  # characters of one line of a sentence
 _NOTE = "green: mask, truth; orange: prediction, with the truth's outline in green"
 
@@ -65,25 +66,23 @@ def draw_overlay(
     *,
     title: str,
     scores: Sequence[float] | None = None,
-    columns: int = 6,
-    tile_height: int = 160,
 ) -> Picture:
     """The page as an RGB array.
 
     `prediction` is (T, H, W) bool at the query's size, `scores` (T,) J of each query frame in [0, 1]. Of longer clips,
-    `columns` frames are shown, evenly spread from the first to the last.
+    _COLUMNS frames are shown, evenly spread from the first to the last.
     """
     if prediction.shape != query.masks.shape or prediction.dtype != np.bool_:
         raise ValueError(f"prediction must be {query.masks.shape} bool, found {prediction.shape} {prediction.dtype}")
     strips = [_line(title, _font(17, bold=True), 28)]
     for number, clip in enumerate(support, start=1):
         strips.append(_sentence(f"support {number} of {len(support)}", clip.text))
-        painted = [_painted(clip.frames[t], clip.masks[t], _TRUTH, tile_height) for t in _spread(clip, columns)]
+        painted = [_painted(clip.frames[t], clip.masks[t], _TRUTH) for t in _spread(clip)]
         strips.append(_row("mask", painted))
-    shown = _spread(query, columns)
-    plain = [_tile(query.frames[t], tile_height) for t in shown]
-    truth = [_painted(query.frames[t], query.masks[t], _TRUTH, tile_height) for t in shown]
-    answers = [_painted(query.frames[t], prediction[t], _PREDICTION, tile_height) for t in shown]
+    shown = _spread(query)
+    plain = [_tile(query.frames[t]) for t in shown]
+    truth = [_painted(query.frames[t], query.masks[t], _TRUTH) for t in shown]
+    answers = [_painted(query.frames[t], prediction[t], _PREDICTION) for t in shown]
     answers = [_outlined(tile, query.masks[t], _TRUTH) for tile, t in zip(answers, shown, strict=True)]
     strips += [
         _sentence("query", query.text),
@@ -108,14 +107,14 @@ def write_overlay(path: Path, page: Picture) -> None:
     write_whole(path, content.getvalue())
 
 
-def _spread(clip: ClipPicture, columns: int) -> list[int]:
+def _spread(clip: ClipPicture) -> list[int]:
     frames = len(clip.frames)
-    return [round(position) for position in np.linspace(0, frames - 1, min(frames, columns))]
+    return [round(position) for position in np.linspace(0, frames - 1, min(frames, _COLUMNS))]
 
 
-def _painted(frame: Picture, mask: NDArray[np.bool_], colour: Colour, height: int) -> Picture:
+def _painted(frame: Picture, mask: NDArray[np.bool_], colour: Colour) -> Picture:
     """The frame as a tile: pale and grey outside the mask, so that the object keeps its own colours, and outlined."""
-    tile = _tile(frame, height)
+    tile = _tile(frame)
     inside = _fitted(mask, tile)
     faded = 0.55 * tile.mean(axis=2, keepdims=True) + 0.45 * 255
     tinted = 0.85 * tile + 0.15 * np.array(colour)
@@ -128,10 +127,10 @@ def _outlined(tile: Picture, mask: NDArray[np.bool_], colour: Colour) -> Picture
     return np.asarray(cv2.drawContours(tile.copy(), lines, -1, colour, thickness=2), dtype=np.uint8)
 
 
-def _tile(picture: Picture, height: int) -> Picture:
-    width = max(1, round(picture.shape[1] * height / picture.shape[0]))
-    rule = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=rule), dtype=np.uint8)
+def _tile(picture: Picture) -> Picture:
+    width = max(1, round(picture.shape[1] * _HEIGHT / picture.shape[0]))
+    rule = cv2.INTER_AREA if picture.shape[0] > _HEIGHT else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, _HEIGHT), interpolation=rule), dtype=np.uint8)
 
 
 def _fitted(mask: NDArray[np.bool_], tile: Picture) -> NDArray[np.bool_]:

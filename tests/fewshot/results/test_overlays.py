@@ -31,14 +31,14 @@ def _batch(frames: torch.Tensor | None) -> tuple[Clips, torch.Tensor]:
 def test_a_page_is_an_rgb_array_with_a_row_for_each_shot_and_three_for_the_query() -> None:
     query = _clip()
 
-    one = draw_overlay([_clip()], query, query.masks, title="cma 1-shot", tile_height=100)
-    five = draw_overlay([_clip()] * 5, query, query.masks, title="cma 5-shot", tile_height=100)
+    one = draw_overlay([_clip()], query, query.masks, title="cma 1-shot")
+    five = draw_overlay([_clip()] * 5, query, query.masks, title="cma 5-shot")
 
     assert one.dtype == np.uint8
     assert one.ndim == 3
     assert one.shape[2] == 3
-    assert one.shape[0] > 4 * 100
-    assert five.shape[0] - one.shape[0] >= 4 * 100
+    assert one.shape[0] > 4 * 160
+    assert five.shape[0] - one.shape[0] >= 4 * 160
     assert five.shape[1] == one.shape[1]
 
 
@@ -59,10 +59,10 @@ def test_the_page_depends_on_prediction_truth_support_mask_sentence_and_scores()
 
 
 def test_an_object_keeps_nearly_its_own_colours_and_the_rest_fades() -> None:
-    clip = _clip(frames=1, height=100, width=100)
+    clip = _clip(frames=1, height=160, width=160)
     support = replace(clip, frames=np.full_like(clip.frames, 200) * np.array([1, 0, 0], np.uint8))
 
-    page = draw_overlay([support], clip, clip.masks, title="", tile_height=100)
+    page = draw_overlay([support], clip, clip.masks, title="")
 
     rows = page[: page.shape[0] // 4].astype(int)
     red = (rows[..., 0] > 120) & (rows[..., 0] - rows[..., 1] > 80)
@@ -72,13 +72,13 @@ def test_an_object_keeps_nearly_its_own_colours_and_the_rest_fades() -> None:
 def test_long_clips_show_their_first_and_last_frame_and_no_more_than_the_columns() -> None:
     short, long = _clip(frames=6), _clip(frames=60)
 
-    pages = [draw_overlay([], clip, clip.masks, title="t", columns=6) for clip in (short, long)]
+    pages = [draw_overlay([], clip, clip.masks, title="t") for clip in (short, long)]
 
     assert pages[0].shape == pages[1].shape
     for end in (0, -1):
         prediction = long.masks.copy()
         prediction[end] = False
-        assert (draw_overlay([], long, prediction, title="t", columns=6) != pages[1]).any()
+        assert (draw_overlay([], long, prediction, title="t") != pages[1]).any()
 
 
 def test_one_frame_portrait_pictures_and_endless_sentences_have_a_page() -> None:
