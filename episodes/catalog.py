@@ -125,7 +125,7 @@ class VideoCatalog:
         """Digests of index and files, the same wherever the folder lies; read once, a few seconds."""
         return read_content(self.classes, self.videos.values(), self.splits)
 
-    def refuse_errors(self) -> None:
+    def reject_errors(self) -> None:
         """Raise LayoutError if the index contradicts itself (for example an expression of an unknown object)."""
         errors = [problem for problem in self.problems if problem.severity == "error"]
         if errors:

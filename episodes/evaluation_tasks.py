@@ -36,7 +36,7 @@ def evaluation_tasks(
     support_videos: int,
     support_frames: int,
     max_queries_per_class: int | None = None,
-    small_classes: Literal["refuse", "skip"] = "refuse",
+    small_classes: Literal["reject", "skip"] = "reject",
 ) -> list[EvaluationTask]:
     """One task for each of `classes`, in their order; SamplingError if a class has too few videos.
 
@@ -52,7 +52,7 @@ def evaluation_tasks(
         if len(catalog.videos_of(name)) <= support_videos
     }
     fitting = [name for name in classes if name not in small]
-    if small and (small_classes == "refuse" or not fitting):
+    if small and (small_classes == "reject" or not fitting):
         wanted = f"tasks with {support_videos} support video(s)"
         remedy = "Lower evaluate.shots and evaluate.support_videos"
         raise SamplingError(too_few(small.values(), wanted, catalog, remedy, some_fit=bool(fitting)))

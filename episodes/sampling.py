@@ -38,7 +38,7 @@ class EpisodeSampler:
         query_frames: int = 5,
         name_shuffle: float = 0.0,
         validation_videos: int = 0,
-        small_classes: Literal["refuse", "skip"] = "refuse",
+        small_classes: Literal["reject", "skip"] = "reject",
     ) -> None:
         if split not in ("train", "val"):
             raise SamplingError(f"split {split!r} has no episodes: choose 'train' or 'val'")
@@ -97,7 +97,7 @@ class EpisodeSampler:
             for video in sorted({*self._support[category], *self._query[category]}):
                 yield from ((video, shown.id) for shown, _ in self.catalog.referable(video, category))
 
-    def _fitting(self, small_classes: Literal["refuse", "skip"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _fitting(self, small_classes: Literal["reject", "skip"]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(classes that can supply an episode, classes left out)."""
         needed = self.shots + 1 if self.split == "train" else self.shots
         small = {}
@@ -107,7 +107,7 @@ class EpisodeSampler:
             elif not self._query[name]:
                 small[name] = f"class {name!r} has no held-out video, 1 needed"
         classes = tuple(name for name in self._support if name not in small)
-        if small and (small_classes == "refuse" or not classes):
+        if small and (small_classes == "reject" or not classes):
             wanted = f"{self.shots}-shot episodes of split {self.split!r}"
             remedy = "Lower episodes.shots or episodes.validation_videos"
             raise SamplingError(too_few(small.values(), wanted, self.catalog, remedy, some_fit=bool(classes)))

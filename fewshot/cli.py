@@ -139,7 +139,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from fewshot.runs.embedded import write_data_if_absent
 
     ablation = load_ablation(options.ablation, options.overrides)
-    ablation.refuse_many(allowed=options.yes)
+    ablation.reject_many(allowed=options.yes)
     folder: Path = options.out or Path("runs/ablations") / ablation.config.name
     options.out = folder
     for data in dict.fromkeys(cell.config.data for cell in ablation.cells):

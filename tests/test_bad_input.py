@@ -93,7 +93,7 @@ def test_a_wrong_value_is_named_with_its_key_and_what_it_may_be(experiment, said
 
 
 @pytest.mark.parametrize("key", ["seeds", "shots", "control_shots"])
-def test_a_value_that_is_listed_twice_is_refused_before_training(experiment, said, key):
+def test_a_value_that_is_listed_twice_is_rejected_before_training(experiment, said, key):
     message = said("run", experiment, f"evaluate.{key}=[1,1]", "train.steps=1")
     assert f"evaluate.{key}" in message
     assert untouched()
@@ -110,14 +110,14 @@ def test_a_missing_data_folder_is_named(experiment, said, command):
     assert not Path("nowhere").exists()
 
 
-def test_too_few_videos_for_training_are_refused_with_the_numbers(experiment, said):
+def test_too_few_videos_for_training_are_rejected_with_the_numbers(experiment, said):
     message = said("train", experiment, "episodes.shots=3")
     assert "class 'square' has 3 training video(s), 4 needed" in message
     assert "Lower episodes.shots" in message
     assert untouched()
 
 
-def test_too_few_videos_for_evaluation_are_refused_with_the_numbers(experiment, said):
+def test_too_few_videos_for_evaluation_are_rejected_with_the_numbers(experiment, said):
     assert cli.main(["train", str(experiment), "train.steps=1"]) == 0
     message = said("evaluate", "runs/tiny", "evaluate.shots=[1,4]")
     assert "class 'disc' has 4 video(s), 5 needed" in message
@@ -125,13 +125,13 @@ def test_too_few_videos_for_evaluation_are_refused_with_the_numbers(experiment, 
     assert not Path("runs/tiny/results").exists()
 
 
-def test_too_few_videos_for_evaluation_are_refused_before_training_is_spent_on_them(experiment, said):
+def test_too_few_videos_for_evaluation_are_rejected_before_training_is_spent_on_them(experiment, said):
     message = said("run", experiment, "evaluate.shots=[1,4]")
     assert "class 'disc' has 4 video(s), 5 needed" in message
     assert untouched()
 
 
-def test_a_refused_start_does_not_stand_in_the_way_of_a_corrected_one(experiment, said):
+def test_a_rejected_start_does_not_stand_in_the_way_of_a_corrected_one(experiment, said):
     said("train", experiment, "episodes.shots=3", "train.steps=1")
     assert cli.main(["train", str(experiment), "episodes.shots=2", "train.steps=1"]) == 0
 
@@ -217,7 +217,7 @@ def trained(experiment):
     return Path("runs/tiny")
 
 
-def test_a_checkpoint_of_another_architecture_is_refused_with_the_tensors_that_differ(trained, said):
+def test_a_checkpoint_of_another_architecture_is_rejected_with_the_tensors_that_differ(trained, said):
     before = stored(trained)
     message = said("evaluate", trained, "model.ffn=48")
     assert "step-00000001 is of another architecture" in message
@@ -260,7 +260,7 @@ def test_a_damaged_checkpoint_is_named(trained, said):
     assert "to resume from an older checkpoint" in message
 
 
-def test_pretrained_weights_with_another_hash_are_refused(experiment, said, monkeypatch):
+def test_pretrained_weights_with_another_hash_are_rejected(experiment, said, monkeypatch):
     package, name, digest, _ = EFFICIENTNET_LITE0
     changed = Path("elsewhere", package, name)
     changed.parent.mkdir(parents=True)
@@ -277,7 +277,7 @@ def test_pretrained_weights_with_another_hash_are_refused(experiment, said, monk
     assert untouched()
 
 
-def test_an_unknown_encoder_is_refused_with_what_may_be_given(experiment, said):
+def test_an_unknown_encoder_is_rejected_with_what_may_be_given(experiment, said):
     assert "resnet50" in said("train", experiment, "model.image_encoder=resnet5000")
     assert "package:minilm" in said("train", experiment, "model.text_encoder=no/such-model")
 

@@ -26,7 +26,7 @@ def test_an_experiment_loads_and_resolves_to_itself(path, tmp_path):
 @pytest.mark.parametrize("path", ABLATIONS, ids=name_of)
 def test_each_cell_of_an_ablation_resolves_to_itself(path, tmp_path):
     ablation = load_ablation(path)
-    ablation.refuse_many(allowed=False)
+    ablation.reject_many(allowed=False)
     for cell in ablation.cells:
         (tmp_path / "config.yaml").write_text(to_yaml(cell.config), encoding="utf-8")
         assert load_config(tmp_path / "config.yaml") == cell.config

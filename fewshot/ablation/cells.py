@@ -78,7 +78,7 @@ class Ablation:
     config: AblationConfig
     cells: tuple[Cell, ...]
 
-    def refuse_many(self, allowed: bool) -> None:
+    def reject_many(self, allowed: bool) -> None:
         """Raises ConfigError if there are more than MANY_CELLS cells, unless that is allowed."""
         if len(self.cells) > MANY_CELLS and not allowed:
             raise ConfigError(
@@ -105,14 +105,14 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> Ablation:
     base = _laid_over(load_document(own_or_shipped(config.base, path.parent)), document, ("values",), config.values)
     for text in overrides:
         override = parse_override(text)
-        _refuse_contradiction(config, text)
+        _reject_contradiction(config, text)
         base = merge(base, override)
     cells = [
         _cell(config, base, document, str(path), variant, dict(zip(config.grid, values, strict=True)))
         for variant in config.cells or [""]
         for values in itertools.product(*config.grid.values())
     ]
-    _refuse_equal(cells, str(path))
+    _reject_equal(cells, str(path))
     return Ablation(config, tuple(cells))
 
 
@@ -154,7 +154,7 @@ def _laid_over(base: Document, file: Document, section: Key, values: Mapping[str
     return base
 
 
-def _refuse_contradiction(config: AblationConfig, text: str) -> None:
+def _reject_contradiction(config: AblationConfig, text: str) -> None:
     """Raises ConfigError for an override that a cell would silently undo."""
     name = text.partition("=")[0].strip()
     if name == "name":
@@ -173,7 +173,7 @@ def _overlap(first: str, second: str) -> bool:
     return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
 
 
-def _refuse_equal(cells: Sequence[Cell], source: str) -> None:
+def _reject_equal(cells: Sequence[Cell], source: str) -> None:
     values: dict[str, dict[str, Any]] = {}  # by the label of a cell
     for cell in cells:
         if cell.label in values:

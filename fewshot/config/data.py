@@ -53,8 +53,8 @@ class EpisodesConfig(Section):
         ge=0,
         description="Videos of each base class that training never sees; validation's queries are from them.",
     )
-    small_classes: Literal["refuse", "skip"] = Field(
-        "refuse",
+    small_classes: Literal["reject", "skip"] = Field(
+        "reject",
         description="If a class has fewer videos than an episode needs: stop with the numbers, or skip the class.",
     )
     augment: AugmentConfig | None = Field(

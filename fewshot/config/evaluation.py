@@ -17,7 +17,7 @@ class TransferConfig(Section):
     root: Path = Field(
         description="Folder of the other benchmark; all of its classes are evaluated, whatever the group."
     )
-    seen: Literal["refuse", "skip", "keep"] = Field(
+    seen: Literal["reject", "skip", "keep"] = Field(
         "skip",
         description="Its classes that the weights were trained on, by name: stop, skip them, or keep them.",
     )

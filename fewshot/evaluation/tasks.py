@@ -52,7 +52,7 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
         whole = catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
         present = [name for name in catalog.classes if catalog.videos_of(name)]
         seen, unseen = split_by_name(present, origin.classes)
-        if config.evaluate.tasks is None and seen and transfer.seen != "refuse":
+        if config.evaluate.tasks is None and seen and transfer.seen != "reject":
             kept = "kept" if transfer.seen == "keep" else "left out"
             log.warning("%s: seen in training and %s: %s", transfer.root, kept, ", ".join(seen))
         tasks = _tasks(config, catalog, unseen if unseen and transfer.seen == "skip" else present, "skip")
@@ -105,7 +105,7 @@ def _tasks(
     config: ExperimentConfig,
     catalog: VideoCatalog,
     classes: Sequence[str],
-    small_classes: Literal["refuse", "skip"],
+    small_classes: Literal["reject", "skip"],
 ) -> list[EvaluationTask]:
     """The tasks of the file that the config names, or drawn ones of `classes`."""
     if config.evaluate.tasks is not None:

@@ -49,7 +49,7 @@ class AdaptingLearner(Learner):
     def __init__(self, network: FewShotRVOS, *, inner: InnerLoop) -> None:
         super().__init__(network)
         self.inner = inner
-        adaptable(network.head, inner.scope)  # an unknown or empty scope is refused here
+        adaptable(network.head, inner.scope)  # an unknown or empty scope is rejected here
 
     @abstractmethod
     def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
@@ -122,7 +122,7 @@ class Finetune(AdaptingLearner):
 
 def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
     """The weights of the part `scope` by their names in the head, frozen ones left out. ConfigError if none is left."""
-    wanted = {id(parameter) for parameter in head.scope(scope).parameters()}  # an unknown part is refused here
+    wanted = {id(parameter) for parameter in head.scope(scope).parameters()}  # an unknown part is rejected here
     found = {name: p for name, p in head.named_parameters() if id(p) in wanted and p.requires_grad}
     if not found:
         why = "that model.freeze leaves to train" if wanted else "in this model"

@@ -64,7 +64,7 @@ class AnnotatedClips:
     def hold_out(self) -> tuple[AnnotatedClips, AnnotatedClips]:
         """(what adaptation may use, what it never sees): the last shot, or the last frame of a single shot.
 
-        ValueError if there is one frame in all (the config refuses that first).
+        ValueError if there is one frame in all (the config rejects that first).
         """
         shots, frames = self.truth.masks.shape[:2]
         if shots > 1:

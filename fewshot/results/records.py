@@ -188,7 +188,7 @@ def _parse(text: str, path: Path, columns: Sequence[str], parse: Callable[[Mappi
 
 
 def _record(line: Mapping[str, str]) -> Record:
-    """ValueError or TypeError where a cell is absent or refused."""
+    """ValueError or TypeError where a cell is absent or rejected."""
     control = Control(line["control"]) if line["control"] else None
     row = Row(line["method"], int(line["shots"]), control, line["scoring"], int(line["group"]))
     item = Item(int(line["seed"]), *(line[name] for name in ("class", "video", "object", "expression")))

@@ -83,7 +83,7 @@ def open_benchmark(root: Path, key: str) -> VideoCatalog:
     """The index of the benchmark in the folder that the config names in `key`; LayoutError where it is faulty."""
     try:
         catalog = read_benchmark(root)
-        catalog.refuse_errors()
+        catalog.reject_errors()
     except LayoutError as error:
         raise LayoutError(f"{key}: {error}") from error
     for note in catalog.notes:
@@ -97,7 +97,7 @@ def cached_features(
     """Trunk features of all frames of the benchmark, computed where missing; None if the config caches nothing."""
     if config.machine.cache is None:
         return None
-    _refuse_other_sizes(catalog)
+    _reject_other_sizes(catalog)
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
     store = FeatureStore(config.machine.cache, image_fingerprint(image), *sizes)
@@ -123,7 +123,7 @@ def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
     return cached_features(config, open_catalog(config), new_network(config).to(device), device)
 
 
-def _refuse_other_sizes(catalog: VideoCatalog) -> None:
+def _reject_other_sizes(catalog: VideoCatalog) -> None:
     """Beside stored features no picture is decoded, so its size is compared with that of its mask here."""
     for video in catalog.videos.values():
         for picture, mask in ((video.frame_path(frame), video.mask_path(frame)) for frame in video.frames):

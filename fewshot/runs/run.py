@@ -78,7 +78,7 @@ class Run:
                     f"{self.folder} holds a run of other values: {_before_and_now(differences)}. "
                     "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
                 )
-        self._refuse_foreign()
+        self._reject_foreign()
         self._write_config(config)
 
     def show(self, config: ExperimentConfig, training: Self) -> None:
@@ -86,7 +86,7 @@ class Run:
 
         Raises ConfigError where a training of its own or something else lies there.
         """
-        self._refuse_foreign()
+        self._reject_foreign()
         links = [self.folder / name for name in _OF_TRAINING]
         for link in links:
             if link.exists() and not link.is_symlink():
@@ -122,7 +122,7 @@ class Run:
             )
         return config
 
-    def _refuse_foreign(self) -> None:
+    def _reject_foreign(self) -> None:
         folder = self.folder
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder} is a file; a run needs a folder. Choose another with --out.")

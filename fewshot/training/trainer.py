@@ -124,7 +124,7 @@ class Trainer:
         self._average_gradients()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
-        self._refuse_non_finite(number, episodes, losses, norm)
+        self._reject_non_finite(number, episodes, losses, norm)
         self.optimizer.step()
         return StepResult(self._average_losses(losses), norm, rate)
 
@@ -161,7 +161,7 @@ class Trainer:
         mean: Any = self.accelerator.reduce(torch.tensor(list(losses.values()), device=self.accelerator.device), "mean")
         return dict(zip(losses, mean.tolist(), strict=True))
 
-    def _refuse_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:
+    def _reject_non_finite(self, number: int, episodes: Episode, losses: dict[str, float], norm: float) -> None:
         bad = [name for name, value in losses.items() if not math.isfinite(value)]
         if not bad and math.isfinite(norm):
             return

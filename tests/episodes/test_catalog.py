@@ -22,7 +22,7 @@ def test_every_class_is_novel_in_exactly_one_group_and_base_in_the_others(catalo
         assert all((catalog.class_id(name) - 1) % 4 == group - 1 for name in catalog.novel_classes(group))
 
 
-def test_a_group_that_does_not_exist_is_refused(catalog: VideoCatalog) -> None:
+def test_a_group_that_does_not_exist_is_rejected(catalog: VideoCatalog) -> None:
     for group in (0, 5):
         with pytest.raises(LayoutError, match=f"group {group}"):
             catalog.novel_classes(group)
@@ -66,6 +66,6 @@ def test_absent_classes_and_classes_with_one_video_are_noted(catalog: VideoCatal
     assert {problem.kind for problem in changed.problems} == {"absent class", "class with one video"}
 
 
-def test_a_class_listed_twice_is_refused(catalog: VideoCatalog) -> None:
+def test_a_class_listed_twice_is_rejected(catalog: VideoCatalog) -> None:
     with pytest.raises(LayoutError, match="more than once"):
         rebuilt(catalog, classes=[*catalog.classes, catalog.classes[0]])

@@ -97,7 +97,7 @@ def test_features_stand_for_pictures_that_are_then_not_decoded(
     assert episode.support.clips.features.f16[:, :, 0, 0, 0].tolist() == frames
 
 
-def test_features_of_another_size_are_refused(catalog: VideoCatalog) -> None:
+def test_features_of_another_size_are_rejected(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
     with pytest.raises(ReadError, match="features"):
         load_clip(catalog, ref, category, category, short_side=100, features=fake_features)
@@ -233,7 +233,7 @@ def test_a_batch_keeps_episodes_and_their_shots_side_by_side(catalog: VideoCatal
     assert torch.equal(batch.support.select([2, 3]).masks, data[1].support.masks)
 
 
-def test_what_cannot_be_one_batch_is_refused(catalog: VideoCatalog) -> None:
+def test_what_cannot_be_one_batch_is_rejected(catalog: VideoCatalog) -> None:
     ref, category = some_ref(catalog)
     shorter = ClipRef(ref.video, ref.object_id, ref.expression_id, ref.frames[:2])
     clips = [load_clip(catalog, item, category, category, short_side=48)[0] for item in (ref, shorter)]

@@ -38,7 +38,7 @@ def test_palette_indices_are_read_as_stored(mask_file: Path, ids: np.ndarray) ->
     assert (read_mask(mask_file) == ids).all()
 
 
-def test_a_mask_in_colours_is_refused(tmp_path: Path) -> None:
+def test_a_mask_in_colours_is_rejected(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")
     with pytest.raises(ReadError, match=r"rgb\.png.*'RGB'"):
         decode_mask(tmp_path / "rgb.png")

@@ -53,7 +53,7 @@ def test_a_limit_keeps_a_part_of_the_queries_from_as_many_videos_as_possible(cat
     assert tasks(catalog, max_queries_per_class=1000) == tasks(catalog)
 
 
-def test_too_few_videos_are_refused_with_the_numbers(catalog: VideoCatalog) -> None:
+def test_too_few_videos_are_rejected_with_the_numbers(catalog: VideoCatalog) -> None:
     with pytest.raises(SamplingError, match=r"class 'disc' has 5 video\(s\), 6 needed.*evaluate\.shots"):
         tasks(catalog, support_videos=5)
     with pytest.raises(SamplingError):

@@ -253,7 +253,7 @@ def test_the_pixels_are_those_of_this_generator_version(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------- writing safely
 
 
-def test_the_same_benchmark_is_reused_and_another_is_refused(tmp_path: Path) -> None:
+def test_the_same_benchmark_is_reused_and_another_is_rejected(tmp_path: Path) -> None:
     out = tmp_path / "set"
     out.mkdir()  # an empty folder is as good as none
     calls: list[tuple[int, int]] = []
@@ -266,7 +266,7 @@ def test_the_same_benchmark_is_reused_and_another_is_refused(tmp_path: Path) -> 
         write_glyphs(out, config=TINY.model_copy(update={"seed": 9}))
 
 
-def test_a_folder_with_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_things_is_rejected_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(GlyphsError, match=r"not empty and has no glyphs\.json"):
         write_glyphs(tmp_path, config=TINY)

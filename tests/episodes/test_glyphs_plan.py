@@ -98,7 +98,7 @@ def test_a_video_depends_on_seed_and_index_alone() -> None:
     assert plan(video, config, Draws(0, 17)) != plan(video, config, Draws(0, 18))
 
 
-def test_unusable_configurations_are_refused() -> None:
+def test_unusable_configurations_are_rejected() -> None:
     with pytest.raises(ValidationError, match="weather"):
         GlyphsConfig(weather=1)  # type: ignore[call-arg]
     with pytest.raises(ValidationError, match="all attribute weights are 0"):

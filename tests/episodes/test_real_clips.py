@@ -28,7 +28,7 @@ def test_what_occurs_in_the_wild_is_tolerated_and_reported(real: VideoCatalog) -
     notes = " ".join(real.notes)
     for part in ("video without expressions (17)", "category outside the class list (3)", "absent class (44)"):
         assert part in notes
-    real.refuse_errors()
+    real.reject_errors()
 
 
 def test_every_file_is_sound() -> None:
@@ -41,7 +41,7 @@ def test_every_file_is_sound() -> None:
     }
 
 
-def test_classes_with_one_video_are_refused_or_left_out(real: VideoCatalog) -> None:
+def test_classes_with_one_video_are_rejected_or_left_out(real: VideoCatalog) -> None:
     with pytest.raises(SamplingError, match=r"class 'bird' has 1 training video\(s\), 2 needed"):
         EpisodeSampler(real, group=3, split="train", seed=0)
     sampler = EpisodeSampler(real, group=3, split="train", seed=0, small_classes="skip")

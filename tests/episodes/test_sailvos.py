@@ -84,7 +84,7 @@ def test_a_folder_of_pictures_beside_train_changes_nothing(tmp_path: Path) -> No
     assert find_layout(root).classes == OFFICIAL_CLASSES
 
 
-def test_a_folder_above_two_benchmarks_is_refused_with_their_names(tmp_path: Path) -> None:
+def test_a_folder_above_two_benchmarks_is_rejected_with_their_names(tmp_path: Path) -> None:
     write_tiny_benchmark(tmp_path / "Mini-Ref-YouTube-VOS", names=OFFICIAL_CLASSES[:4], size=16, frames=1)
     write_sail(tmp_path / "Mini-Ref-SAIL-VOS", "sailvos-readme")
 

@@ -177,11 +177,11 @@ def test_clips_have_the_lengths_that_were_asked_for(catalog: VideoCatalog) -> No
             assert list(clip.frames) == sorted(clip.frames)
 
 
-# ---------------------------------------------------------------------- refusals
+# ---------------------------------------------------------------------- rejections
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_too_many_shots_are_refused_with_the_numbers(catalog: VideoCatalog, split: str) -> None:
+def test_too_many_shots_are_rejected_with_the_numbers(catalog: VideoCatalog, split: str) -> None:
     # 5 videos a class, 1 held out: 4 for training, so 3 shots and a query, or 4 shots in validation.
     most = 3 if split == "train" else 4
     sampler(catalog, shots=most, split=split)
@@ -206,7 +206,7 @@ def test_small_classes_can_be_left_out_instead(catalog: VideoCatalog) -> None:
         sampler(thinned, small_classes="skip", shots=50)
 
 
-def test_senseless_numbers_are_refused(catalog: VideoCatalog) -> None:
+def test_senseless_numbers_are_rejected(catalog: VideoCatalog) -> None:
     for wrong in ({"split": "test"}, {"shots": 0}, {"support_frames": 0}, {"split": "val", "validation_videos": 0}):
         with pytest.raises(SamplingError):
             sampler(catalog, **wrong)

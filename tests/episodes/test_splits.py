@@ -62,16 +62,16 @@ def test_a_class_that_a_list_leaves_too_few_videos_is_named_with_the_file(root: 
     assert f"class {category!r} has 1 usable video(s)" in problems[0].detail
 
 
-def test_a_video_in_both_lists_is_refused_before_training(root: Path) -> None:
+def test_a_video_in_both_lists_is_rejected_before_training(root: Path) -> None:
     names = sorted(read_benchmark(root).videos)
     catalog = write_splits(root, names[:10], names[9:])
 
     with pytest.raises(LayoutError, match=r"group2_test\.json: 1 videos are in the training list of group 2 too"):
-        catalog.refuse_errors()
+        catalog.reject_errors()
 
 
 @pytest.mark.parametrize("content", [3, {"train": []}, [1, 2], {"videos": 5}])
-def test_other_content_is_refused_with_what_is_accepted(root: Path, content: Any) -> None:
+def test_other_content_is_rejected_with_what_is_accepted(root: Path, content: Any) -> None:
     with pytest.raises(LayoutError, match=r"group2_train\.json: must be a list of video ids, or an object"):
         write_splits(root, content, [])
 

@@ -55,7 +55,7 @@ def test_every_task_stands_on_a_line_of_its_own(tasks: list[EvaluationTask], fil
     assert sum(line.startswith('{"category"') for line in file.read_text().splitlines()) == len(tasks)
 
 
-def test_tasks_that_were_changed_under_their_hash_are_refused(file: Path, catalog: VideoCatalog) -> None:
+def test_tasks_that_were_changed_under_their_hash_are_rejected(file: Path, catalog: VideoCatalog) -> None:
     file.write_text(file.read_text().replace('"seed": 7', '"seed": 8', 1))
     with pytest.raises(SamplingError, match=r"tasks\.json: its manifest is \w{64}, but its tasks hash to \w{64}"):
         read_tasks(file, catalog)
@@ -77,7 +77,7 @@ def test_a_damaged_file_is_named_with_the_place(content: str, said: str, file: P
         read_tasks(file, catalog)
 
 
-def test_an_absent_file_and_one_without_tasks_are_refused(tmp_path: Path, catalog: VideoCatalog) -> None:
+def test_an_absent_file_and_one_without_tasks_are_rejected(tmp_path: Path, catalog: VideoCatalog) -> None:
     with pytest.raises(SamplingError, match=r"none\.json: no such file"):
         read_tasks(tmp_path / "none.json", catalog)
     (tmp_path / "empty.json").write_text(task_file_text([], "tiny"))
@@ -117,7 +117,7 @@ def test_a_task_that_cannot_be_evaluated_is_named_with_the_value(
         read_tasks(file, catalog)
 
 
-def test_an_expression_of_another_object_is_refused(file: Path, catalog: VideoCatalog) -> None:
+def test_an_expression_of_another_object_is_rejected(file: Path, catalog: VideoCatalog) -> None:
     def swap(tasks: list[dict[str, Any]]) -> None:
         query = tasks[0]["queries"][0]
         others = [e for e in catalog.videos[query["video"]].expressions if e.object_id != query["object_id"]]

@@ -86,7 +86,7 @@ def test_a_flip_mirrors_frames_masks_and_words_together() -> None:
     assert change.sentence("on the left") == "on the right"
 
 
-def test_senseless_ranges_are_refused() -> None:
+def test_senseless_ranges_are_rejected() -> None:
     for wrong in ({"scale": (2.0, 1.0)}, {"scale": (0.0, 1.0)}, {"flip": 1.5}, {"hue": 0.7}, {"blur": 1}):
         with pytest.raises(ValidationError):
             AugmentConfig(**wrong)

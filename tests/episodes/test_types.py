@@ -1,4 +1,4 @@
-"""Batches that contradict themselves are refused with the field and the shapes; batches are taken apart by size."""
+"""Batches that contradict themselves are rejected with the field and the shapes; batches are taken apart by size."""
 
 from dataclasses import replace
 from typing import Any
@@ -45,13 +45,13 @@ def clips(**changes: Any) -> Clips:
         ({"valid": VALID[..., :90], "frames": FRAMES[..., :90]}, "padded to multiples of 32, found 64 x 90"),
     ],
 )
-def test_clips_that_contradict_themselves_are_refused(changes: dict[str, Any], complaint: str) -> None:
+def test_clips_that_contradict_themselves_are_rejected(changes: dict[str, Any], complaint: str) -> None:
     assert len(clips()) == len(clips(features=features(), frames=None)) == 2
     with pytest.raises(ValueError, match=complaint):
         clips(**changes)
 
 
-def test_masks_that_do_not_fit_their_clips_are_refused() -> None:
+def test_masks_that_do_not_fit_their_clips_are_rejected() -> None:
     assert len(Support(clips(), MASKS)) == 2
     for masks, shape in (
         (MASKS[:1], "1, 3, 64, 96"),
@@ -64,7 +64,7 @@ def test_masks_that_do_not_fit_their_clips_are_refused() -> None:
         Truth(MASKS, MASKS[:1])
 
 
-def test_an_episode_whose_parts_do_not_fit_is_refused() -> None:
+def test_an_episode_whose_parts_do_not_fit_is_rejected() -> None:
     batch = random_episodes(2, shots=3)
 
     with pytest.raises(ValueError, match=r"Episode\.truth has masks \(1, 2, 64, 64\), but its query needs \(2, 2"):

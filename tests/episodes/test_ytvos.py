@@ -1,4 +1,4 @@
-"""The reader accepts what occurs in the wild, names what it leaves out, and refuses what it cannot trust."""
+"""The reader accepts what occurs in the wild, names what it leaves out, and rejects what it cannot trust."""
 
 import json
 from collections.abc import Callable
@@ -103,12 +103,12 @@ def test_ids_may_be_numbers_and_have_gaps_and_frames_come_in_time_order(root: Pa
     assert record.frames == ("00000", "00005")
 
 
-def test_an_expression_of_an_unknown_object_is_kept_out_and_can_be_refused(root: Path) -> None:
+def test_an_expression_of_an_unknown_object_is_kept_out_and_can_be_rejected(root: Path) -> None:
     edit(root / EXPRESSIONS, lambda videos: videos[VIDEO]["expressions"]["0"].update(obj_id="77"))
     catalog = read_benchmark(root)
     assert "0" not in [item.id for item in catalog.videos[VIDEO].expressions]
     with pytest.raises(LayoutError, match=r"meta_expressions\.json: expression '0' of video 'disc-ring-00' .*'77'"):
-        catalog.refuse_errors()
+        catalog.reject_errors()
 
 
 def test_an_object_without_a_visible_frame_is_in_no_episode(root: Path) -> None:
@@ -152,14 +152,14 @@ def test_odd_object_ids_and_empty_sentences_are_left_out_and_noted(root: Path) -
 
 @pytest.mark.parametrize("evil", ["../outside", "..", "a/b", "/etc", "a\\b", ""])
 @pytest.mark.parametrize("file", [META, EXPRESSIONS])
-def test_a_video_id_that_leaves_the_root_is_refused(root: Path, file: str, evil: str) -> None:
+def test_a_video_id_that_leaves_the_root_is_rejected(root: Path, file: str, evil: str) -> None:
     edit(root / file, lambda videos: videos.update({evil: videos.pop(VIDEO)}))
     with pytest.raises(LayoutError, match="not a plain file name"):
         read_benchmark(root)
 
 
 @pytest.mark.parametrize("file", [META, EXPRESSIONS])
-def test_a_frame_name_that_leaves_the_root_is_refused(root: Path, file: str) -> None:
+def test_a_frame_name_that_leaves_the_root_is_rejected(root: Path, file: str) -> None:
     def change(videos: dict[str, Any]) -> None:
         entry = videos[VIDEO]["objects"]["1"] if file == META else videos[VIDEO]
         entry["frames"].append("../../secret")

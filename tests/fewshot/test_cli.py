@@ -76,9 +76,9 @@ def test_help_and_errors_name_the_program_as_it_was_called(called, program, tmp_
     shown = subprocess.run([*ask, "train", "--help"], **options).stdout
     assert shown.startswith(f"usage: {program} train ")
     assert f"example:\n  {program} train experiments/demo.yaml" in shown
-    refused = subprocess.run([*ask, "train", "--no"], **options)
-    assert refused.returncode == 2
-    assert refused.stderr.endswith(f"See: {program} train --help\n")
+    rejected = subprocess.run([*ask, "train", "--no"], **options)
+    assert rejected.returncode == 2
+    assert rejected.stderr.endswith(f"See: {program} train --help\n")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -130,7 +130,7 @@ def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, ca
     assert "The package pydantic is missing. Install the project" in capsys.readouterr().err
 
 
-def test_what_only_a_training_reads_is_refused_in_an_evaluation(experiment, capsys):
+def test_what_only_a_training_reads_is_rejected_in_an_evaluation(experiment, capsys):
     Run(Path("run")).open(load_config(experiment))
     assert call("evaluate", "run", "train.learning_rate=0.5", "seed=3") == 2
     message = capsys.readouterr().err
@@ -315,7 +315,7 @@ def test_values_may_follow_an_option(experiment, capsys):
 
 
 @pytest.mark.parametrize("command", ["run", "train"])
-def test_a_refused_start_leaves_a_new_run_folder_no_trace_and_one_that_was_there_as_it_was(
+def test_a_rejected_start_leaves_a_new_run_folder_no_trace_and_one_that_was_there_as_it_was(
     command, tmp_path, monkeypatch, experiment
 ):
     monkeypatch.chdir(tmp_path)

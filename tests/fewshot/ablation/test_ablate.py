@@ -170,7 +170,7 @@ def test_a_finished_ablation_runs_nothing_again(interrupted):
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-# --------------------------------------------------------------------------- failure, and what is refused
+# --------------------------------------------------------------------------- failure, and what is rejected
 
 
 def test_of_cells_added_later_only_what_is_missing_runs_and_one_that_fails_is_reported(one_by_one, tmp_path):
@@ -204,7 +204,7 @@ def test_of_cells_added_later_only_what_is_missing_runs_and_one_that_fails_is_re
         ("{data.root: nowhere}", ("nowhere: no such folder",)),
     ],
 )
-def test_what_a_benchmark_cannot_supply_is_refused_before_anything_runs(
+def test_what_a_benchmark_cannot_supply_is_rejected_before_anything_runs(
     tiny_set, tmp_path, monkeypatch, capsys, cell, words
 ):
     monkeypatch.chdir(write_study(tmp_path / "study", tiny_set, STUDY + f"  big: {cell}\n"))

@@ -23,7 +23,7 @@ def ablation(tmp_path):
 
 
 @pytest.fixture
-def refused(ablation):
+def rejected(ablation):
     def call(text, *overrides):
         with pytest.raises(ConfigError) as caught:
             ablation(text, *overrides)
@@ -92,23 +92,23 @@ def test_an_ablation_is_resolved_without_torch():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-# --------------------------------------------------------------------------- what is refused
+# --------------------------------------------------------------------------- what is rejected
 
 
 @pytest.mark.parametrize(
     "text",
     ["cells: {one: {train.stepz: 1}}", "grid: {train.stepz: [1]}", "values: {train.stepz: 1}\ncells: {one: {}}"],
 )
-def test_a_wrong_key_is_named_with_its_place_and_the_nearest_valid_one(refused, text):
-    message = refused(text)
+def test_a_wrong_key_is_named_with_its_place_and_the_nearest_valid_one(rejected, text):
+    message = rejected(text)
     assert "Unknown key 'train.stepz'" in message
     assert "the nearest valid key is 'train.steps'" in message
     assert "study.yaml:3" in message
     assert "Cell '" in message
 
 
-def test_a_wrong_value_is_named_with_its_cell(refused):
-    message = refused("grid: {train.steps: [1, many]}")
+def test_a_wrong_value_is_named_with_its_cell(rejected):
+    message = rejected("grid: {train.steps: [1, many]}")
     assert "Cell 'steps-many'" in message
     assert "train.steps = 'many'" in message
 
@@ -131,14 +131,14 @@ def test_a_wrong_value_is_named_with_its_cell(refused):
         ("slurm: {time: 0}\ncells: {a: {}}", ("slurm.time",)),
     ],
 )
-def test_what_makes_no_ablation_is_refused(refused, text, words):
-    message = refused(text)
+def test_what_makes_no_ablation_is_rejected(rejected, text, words):
+    message = rejected(text)
     assert all(word in message for word in words), message
 
 
 @pytest.mark.parametrize("override", ["train.steps=3", "train={steps: 3}", "name=other"])
-def test_an_override_that_a_cell_would_undo_is_refused(refused, override):
-    assert override in refused("grid: {train.steps: [1, 2]}", override)
+def test_an_override_that_a_cell_would_undo_is_rejected(rejected, override):
+    assert override in rejected("grid: {train.steps: [1, 2]}", override)
 
 
 def test_an_absent_base_is_named(tmp_path):
@@ -150,6 +150,6 @@ def test_an_absent_base_is_named(tmp_path):
 def test_more_than_64_cells_must_be_allowed(ablation):
     found = ablation(f"grid: {{seed: {list(range(65))}}}")
     with pytest.raises(ConfigError, match=r"65 cells.*--yes"):
-        found.refuse_many(allowed=False)
-    found.refuse_many(allowed=True)
-    ablation(f"grid: {{seed: {list(range(64))}}}").refuse_many(allowed=False)
+        found.reject_many(allowed=False)
+    found.reject_many(allowed=True)
+    ablation(f"grid: {{seed: {list(range(64))}}}").reject_many(allowed=False)

@@ -27,7 +27,7 @@ def write(tmp_path):
     return _write
 
 
-def refused(path, *overrides):
+def rejected(path, *overrides):
     with pytest.raises(ConfigError) as caught:
         load_config(path, overrides)
     return str(caught.value)
@@ -69,7 +69,7 @@ def test_a_value_that_occurs_twice_is_dumped_without_an_alias():
 
 @pytest.mark.parametrize("value", ['"10"', "true", "10.5", "1e4", "[1]", "null", ".inf", "-1"])
 def test_a_count_must_be_a_whole_positive_number(write, value):
-    message = refused(write(f"{MINIMAL}train:\n  steps: {value}\n"))
+    message = rejected(write(f"{MINIMAL}train:\n  steps: {value}\n"))
     assert "train.steps = " in message
     assert "experiment.yaml:4" in message
     assert "Optimiser steps" in message
@@ -77,24 +77,24 @@ def test_a_count_must_be_a_whole_positive_number(write, value):
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "0", "-1e-4"])
 def test_a_learning_rate_must_be_finite_and_positive(write, value):
-    assert "train.learning_rate" in refused(write(f"{MINIMAL}train: {{learning_rate: {value}}}\n"))
+    assert "train.learning_rate" in rejected(write(f"{MINIMAL}train: {{learning_rate: {value}}}\n"))
 
 
 @pytest.mark.parametrize("value", [".inf", ".nan"])
 @pytest.mark.parametrize("key", ["model.loss.dice", "data.glyphs.colour", "episodes.augment.flip"])
 def test_a_number_of_any_section_must_be_finite(write, key, value):
-    message = refused(write(MINIMAL), f"{key}={value}")
+    message = rejected(write(MINIMAL), f"{key}={value}")
     assert f"{key} = " in message
     assert "finite number" in message
 
 
 @pytest.mark.parametrize("label", ["prototype", "cma+finetune", "", "a b", "a|b", "-", '"a\\n"'])
-def test_a_label_that_another_row_could_have_is_refused(write, label):
-    assert "evaluate.label = " in refused(write(MINIMAL), f"evaluate.label={label}" if label else "evaluate.label=''")
+def test_a_label_that_another_row_could_have_is_rejected(write, label):
+    assert "evaluate.label = " in rejected(write(MINIMAL), f"evaluate.label={label}" if label else "evaluate.label=''")
 
 
-def test_half_precision_without_loss_scaling_is_refused_with_what_may_be_given(write):
-    message = refused(write(MINIMAL), "train.precision=fp16")
+def test_half_precision_without_loss_scaling_is_rejected_with_what_may_be_given(write):
+    message = rejected(write(MINIMAL), "train.precision=fp16")
     assert "train.precision = 'fp16'" in message
     assert "'fp32' or 'bf16'" in message
 
@@ -108,7 +108,7 @@ def test_half_precision_without_loss_scaling_is_refused_with_what_may_be_given(w
     ],
 )
 def test_steps_on_a_single_clip_of_one_frame_leave_early_stop_nothing_to_hold_out(write, overrides, word):
-    assert word in refused(write(MINIMAL), "learner.early_stop=true", *overrides)
+    assert word in rejected(write(MINIMAL), "learner.early_stop=true", *overrides)
     load_config(write(MINIMAL), overrides)
 
 
@@ -124,7 +124,7 @@ def test_early_stop_takes_one_frame_where_no_step_is_taken_on_a_single_clip(writ
     assert load_config(write(MINIMAL), ["learner.early_stop=true", *overrides]).learner.early_stop
 
 
-# --------------------------------------------------------------------------- refused files
+# --------------------------------------------------------------------------- rejected files
 
 
 @pytest.mark.parametrize(
@@ -150,20 +150,20 @@ def test_early_stop_takes_one_frame_where_no_step_is_taken_on_a_single_clip(writ
         ("a: \x00\n", ("not valid YAML",)),
     ],
 )
-def test_a_dangerous_or_ambiguous_file_is_refused_with_its_line(write, text, words):
-    message = refused(write(text))
+def test_a_dangerous_or_ambiguous_file_is_rejected_with_its_line(write, text, words):
+    message = rejected(write(text))
     assert "experiment.yaml" in message
     for word in words:
         assert word in message
 
 
-def test_a_bomb_of_aliases_is_refused_at_once(write):
+def test_a_bomb_of_aliases_is_rejected_at_once(write):
     levels = "".join(f"{chr(97 + i)}: &{chr(97 + i)} [{', '.join(['*' + chr(96 + i)] * 9)}]\n" for i in range(1, 20))
-    assert "aliases" in refused(write(f"a: &a [x]\n{levels}"))
+    assert "aliases" in rejected(write(f"a: &a [x]\n{levels}"))
 
 
 @pytest.mark.parametrize("make", ["absent", "folder", "binary", "huge"])
-def test_what_is_not_a_text_file_is_refused_by_name(tmp_path, make):
+def test_what_is_not_a_text_file_is_rejected_by_name(tmp_path, make):
     path = tmp_path / "experiment.yaml"
     if make == "folder":
         path.mkdir()
@@ -171,7 +171,7 @@ def test_what_is_not_a_text_file_is_refused_by_name(tmp_path, make):
         path.write_bytes(b"name: \xff\xfe")
     elif make == "huge":
         path.write_text("#" * 1_000_001)
-    assert str(path) in refused(path)
+    assert str(path) in rejected(path)
 
 
 # --------------------------------------------------------------------------- unknown keys
@@ -190,28 +190,28 @@ def test_what_is_not_a_text_file_is_refused_by_name(tmp_path, make):
     ],
 )
 def test_an_unknown_key_is_named_whole_with_the_nearest_valid_one(write, override, path, nearest):
-    message = refused(write(MINIMAL), override)
+    message = rejected(write(MINIMAL), override)
     assert f"Unknown key {path}" in message
     assert f"the nearest valid key is {nearest}" in message
 
 
 def test_an_unknown_key_in_a_part_is_found_in_the_file_that_set_it(write):
     write("train:\n  stepz: 3\n", "parts/bad.yaml")
-    assert f"parts{'/'}bad.yaml:2" in refused(write(f"extends: parts/bad.yaml\n{MINIMAL}"))
+    assert f"parts{'/'}bad.yaml:2" in rejected(write(f"extends: parts/bad.yaml\n{MINIMAL}"))
 
 
 def test_all_faults_are_named_at_once(write):
-    message = refused(write(MINIMAL), "seed=-1", "train.steps=-1", "nmae=x")
+    message = rejected(write(MINIMAL), "seed=-1", "train.steps=-1", "nmae=x")
     assert all(word in message for word in ("3 faults", "seed", "train.steps", "'nmae'"))
 
 
 def test_a_missing_key_is_named_with_its_meaning(write):
-    assert "'data' is missing" in refused(write("name: a\n"))
+    assert "'data' is missing" in rejected(write("name: a\n"))
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b"])
-def test_a_name_that_is_not_a_plain_folder_name_is_refused(write, name):
-    assert "name = " in refused(write(MINIMAL), f"name='{name}'")
+def test_a_name_that_is_not_a_plain_folder_name_is_rejected(write, name):
+    assert "name = " in rejected(write(MINIMAL), f"name='{name}'")
 
 
 # --------------------------------------------------------------------------- extends and overrides
@@ -241,7 +241,7 @@ def test_a_part_that_several_files_extend_is_read_once(write):
     assert load_config(write("extends: p0.yaml\n")).name == "small"
 
 
-def test_a_circle_of_parts_is_refused_with_all_its_files(write):
+def test_a_circle_of_parts_is_rejected_with_all_its_files(write):
     write("extends: b.yaml\n", "a.yaml")
     write("extends: c.yaml\n", "b.yaml")
     write("extends: b.yaml\n", "c.yaml")
@@ -249,8 +249,8 @@ def test_a_circle_of_parts_is_refused_with_all_its_files(write):
         load_document(write("extends: a.yaml\n"))
 
 
-def test_a_missing_part_is_refused_with_the_file_that_asked_for_it(write):
-    message = refused(write("extends: parts/none.yaml\n"))
+def test_a_missing_part_is_rejected_with_the_file_that_asked_for_it(write):
+    message = rejected(write("extends: parts/none.yaml\n"))
     assert "parts/none.yaml" in message
     assert "extended by" in message
     assert "experiment.yaml" in message
@@ -258,7 +258,7 @@ def test_a_missing_part_is_refused_with_the_file_that_asked_for_it(write):
 
 @pytest.mark.parametrize("value", ["3", "{a: b}", "[1]", "null"])
 def test_extends_takes_paths_only(write, value):
-    assert "`extends` is a path" in refused(write(f"extends: {value}\n"))
+    assert "`extends` is a path" in rejected(write(f"extends: {value}\n"))
 
 
 def test_overrides_reach_every_depth_and_the_last_one_wins(write):
@@ -280,14 +280,14 @@ def test_overrides_reach_every_depth_and_the_last_one_wins(write):
 
 
 @pytest.mark.parametrize("text", ["seed", "=1", "a..b=1", "a b=1", ".a=1", "train.=1", "1a=2"])
-def test_what_is_not_an_override_is_refused(text):
+def test_what_is_not_an_override_is_rejected(text):
     with pytest.raises(ConfigError, match="not key=value"):
         parse_override(text)
 
 
 @pytest.mark.parametrize("text", ["seed=*a", "seed=!!python/name:os.system", "seed=[1", "train={steps: 1, steps: 2}"])
 def test_override_values_are_read_as_strictly_as_files(write, text):
-    assert "override" in refused(write(MINIMAL), text)
+    assert "override" in rejected(write(MINIMAL), text)
 
 
 # --------------------------------------------------------------------------- the resolved config
@@ -313,7 +313,7 @@ def test_a_loaded_config_cannot_be_changed(write):
         config.train.steps = 3
 
 
-def test_each_key_of_the_tree_has_a_description_and_each_section_refuses_unknown_keys():
+def test_each_key_of_the_tree_has_a_description_and_each_section_rejects_unknown_keys():
     for key, field in key_paths(ExperimentConfig):
         assert field.description, f"{'.'.join(key)} has no description"
         for option in (field.annotation, *getattr(field.annotation, "__args__", ())):

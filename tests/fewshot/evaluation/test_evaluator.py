@@ -231,7 +231,7 @@ def test_tensorboard_has_every_row_of_the_last_evaluation_at_the_step_of_its_che
     assert len(list((run / "tb" / "evaluation").iterdir())) == 1, "an earlier evaluation leaves nothing behind"
 
 
-def test_a_run_without_checkpoint_is_refused(experiment, tmp_path):
+def test_a_run_without_checkpoint_is_rejected(experiment, tmp_path):
     with pytest.raises(CheckpointError, match="holds no checkpoint"):
         evaluate_run(tmp_path, load_tiny(experiment))
     assert list(tmp_path.iterdir()) == [experiment]

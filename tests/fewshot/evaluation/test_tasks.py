@@ -92,7 +92,7 @@ def test_other_shots_mean_the_same_queries_where_the_support_videos_are_set_asid
     assert drawn("evaluate.shots=[1]") != drawn("evaluate.shots=[1]", aside)
 
 
-def test_fewer_support_videos_than_shots_are_refused(experiment: Path) -> None:
+def test_fewer_support_videos_than_shots_are_rejected(experiment: Path) -> None:
     with pytest.raises(ConfigError, match=r"need 3; also set evaluate\.support_videos=3"):
         load_tiny(experiment, "evaluate.shots=[1,3]", "evaluate.support_videos=2")
 
@@ -164,7 +164,7 @@ def test_a_part_of_the_tasks_is_evaluated_with_its_own_support_length(
     assert {r.row.control for r in found} == {None, "support_wrong_class", "support_none", "text_wrong_object"}
 
 
-def test_more_shots_than_the_file_holds_are_refused_with_the_numbers(experiment: Path, tmp_path: Path) -> None:
+def test_more_shots_than_the_file_holds_are_rejected_with_the_numbers(experiment: Path, tmp_path: Path) -> None:
     config = load_tiny(experiment, "evaluate.shots=[1]")
     (tmp_path / "tasks.json").write_text(task_file_text(tasks_before_training(config).tasks, "tiny"))
     asked = f"evaluate.tasks={tmp_path / 'tasks.json'}"
@@ -190,7 +190,7 @@ def test_a_support_clip_of_one_frame_leaves_early_stop_nothing_to_hold_out(exper
     assert tasks_before_training(load_tiny(experiment, *asked, "learner.min_shots=2")).tasks
 
 
-def test_tasks_of_classes_that_were_trained_on_are_refused(experiment: Path, tmp_path: Path) -> None:
+def test_tasks_of_classes_that_were_trained_on_are_rejected(experiment: Path, tmp_path: Path) -> None:
     of_group_2 = tasks_before_training(load_tiny(experiment, "data.group=2")).tasks
     (tmp_path / "tasks.json").write_text(task_file_text(of_group_2, "tiny"))
     with pytest.raises(SamplingError, match=r"tasks\.json asks for classes that the weights of tiny were trained on: "):
@@ -242,13 +242,13 @@ def test_transfer_asks_for_the_classes_that_training_has_not_seen_whatever_their
     assert f"seen in training and left out: {', '.join(SEEN)}" in caplog.text
 
 
-def test_seen_classes_are_kept_or_refused_where_the_config_says_so(experiment: Path, other_root: Path) -> None:
+def test_seen_classes_are_kept_or_rejected_where_the_config_says_so(experiment: Path, other_root: Path) -> None:
     in_order = ["Disc", "SQUARE", "triangle", "cross", "magic_ring", "iron bar", "diamond", "Stripe "]
     assert classes_of(load_tiny(experiment, transfer(other_root, "keep"))) == in_order
     with pytest.raises(
         SamplingError, match=r"asks for classes that.*trained on: SQUARE, triangle.*transfer\.seen=skip"
     ):
-        tasks_before_training(load_tiny(experiment, transfer(other_root, "refuse")))
+        tasks_before_training(load_tiny(experiment, transfer(other_root, "reject")))
 
 
 def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path, other_root: Path) -> None:
@@ -259,7 +259,7 @@ def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path,
     ]
 
 
-def test_a_benchmark_of_seen_classes_alone_is_refused(experiment: Path, tmp_path: Path) -> None:
+def test_a_benchmark_of_seen_classes_alone_is_rejected(experiment: Path, tmp_path: Path) -> None:
     root = write_tiny_benchmark(tmp_path / "squares", classes=1, videos_per_class=4)
     rename_classes(root, {"disc": "square"})
     with pytest.raises(SamplingError, match=r"asks for classes that.*trained on: square.*transfer\.seen=keep"):
@@ -295,7 +295,7 @@ def test_a_transfer_may_be_evaluated_on_the_tasks_of_a_file(experiment: Path, ot
     def opened(file: str, seen: str) -> VideoCatalog | list[str]:
         return classes_of(load_tiny(experiment, transfer(other_root, seen), f"evaluate.tasks={tmp_path / file}"))
 
-    assert opened("skip.json", "refuse") == UNSEEN
+    assert opened("skip.json", "reject") == UNSEEN
     assert len(opened("keep.json", "keep")) == 8
     with pytest.raises(SamplingError, match=r"keep\.json asks for classes.*SQUARE.*transfer\.seen=keep"):
         opened("keep.json", "skip")
@@ -305,7 +305,7 @@ def test_a_transfer_may_be_evaluated_on_the_tasks_of_a_file(experiment: Path, ot
         tasks_before_training(load_tiny(experiment, f"evaluate.tasks={tmp_path / 'skip.json'}"))
 
 
-def test_an_unknown_folder_or_policy_of_a_transfer_is_refused(experiment: Path) -> None:
+def test_an_unknown_folder_or_policy_of_a_transfer_is_rejected(experiment: Path) -> None:
     with pytest.raises(LayoutError, match=r"nowhere: no such folder"):
         tasks_before_training(load_tiny(experiment, transfer(Path("nowhere"))))
     with pytest.raises(ConfigError, match=r"evaluate\.transfer\.seen"):

@@ -490,7 +490,7 @@ def test_steps_of_size_zero_leave_the_prediction_as_it_was() -> None:
     )
 
 
-# --------------------------------------------------------------------------- what is trained, and refusals
+# --------------------------------------------------------------------------- what is trained, and rejections
 
 
 @pytest.mark.parametrize("name", ["conditioning", "finetune", *META])
@@ -506,7 +506,7 @@ def test_each_learner_says_what_it_trains(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["finetune", *META])
-def test_an_unknown_an_empty_or_a_frozen_scope_is_refused_at_construction(name: str) -> None:
+def test_an_unknown_an_empty_or_a_frozen_scope_is_rejected_at_construction(name: str) -> None:
     with pytest.raises(ConfigError, match="no part 'affinty'; its parts are head,"):
         learner(small_network(), name, scope="affinty")
     with pytest.raises(ConfigError, match="scope 'affinity' has no weights in this model"):

@@ -263,7 +263,7 @@ def test_finetuning_lowers_its_loss_on_the_support() -> None:
     assert losses[0] < losses[1]
 
 
-def test_an_unknown_or_empty_scope_is_refused_before_anything_trains() -> None:
+def test_an_unknown_or_empty_scope_is_rejected_before_anything_trains() -> None:
     with pytest.raises(ConfigError, match="no part 'affinty'; its parts are head,"):
         finetune(small_network(), scope="affinty")
     with pytest.raises(ConfigError, match="scope 'affinity' has no weights"):

@@ -106,10 +106,10 @@ def test_pictures_of_other_sizes_are_named_beside_paper_scoring(tmp_path: Path) 
     assert said not in comparison_table(first, second, scoring="davis", resamples=20)
 
 
-# --------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------- rejections
 
 
-def test_runs_of_other_benchmarks_are_refused_whatever_their_folders_are_called(tmp_path: Path) -> None:
+def test_runs_of_other_benchmarks_are_rejected_whatever_their_folders_are_called(tmp_path: Path) -> None:
     first = write_run(tmp_path / "a", better)
     second = write_run(tmp_path / "b", mixed, content="d" * 64)
     with pytest.raises(UserError, match=r"a was evaluated on data \(content c{12}\) and \S+b was .* \(content d{12}\)"):
@@ -122,13 +122,13 @@ def test_a_benchmark_that_was_moved_is_the_same_by_its_content(tmp_path: Path) -
     assert len(rows(comparison_table(first, second, resamples=20))) == 4
 
 
-def test_runs_without_a_shared_item_are_refused_with_what_they_hold(tmp_path: Path) -> None:
+def test_runs_without_a_shared_item_are_rejected_with_what_they_hold(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "a", better), write_run(tmp_path / "b", mixed, overrides=["data.group=2"])
     with pytest.raises(UserError, match=r"a \(group 1, seeds 0, 1\) and \S+b \(group 2, seeds 0, 1\) share no item"):
         comparison_table(first, second)
 
 
-def test_an_unknown_method_and_rows_that_one_lacks_are_refused_with_what_there_is(tmp_path: Path) -> None:
+def test_an_unknown_method_and_rows_that_one_lacks_are_rejected_with_what_there_is(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "a", better), write_run(tmp_path / "b", mixed, shots=(1,))
     with pytest.raises(UserError, match=r"a has no row of method 'maml'; name one of cma, prototype with --method-a"):
         comparison_table(first, second, method_a="maml")

@@ -78,18 +78,18 @@ def test_a_row_that_one_run_lacks_is_named(tmp_path: Path) -> None:
     assert not any(line.startswith("prototype") for line in table.splitlines())
 
 
-def test_two_runs_of_one_group_are_refused(tmp_path: Path) -> None:
+def test_two_runs_of_one_group_are_rejected(tmp_path: Path) -> None:
     runs = [*write_groups(tmp_path, (1, 2)), *write_groups(tmp_path / "again", (2,))]
     with pytest.raises(UserError, match=r"g2 and \S+again/g2 are both of group 2"):
         groups_table(runs, text_table)
 
 
-def test_a_single_run_is_refused(tmp_path: Path) -> None:
+def test_a_single_run_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"needs a run for each group, found 1"):
         groups_table(write_groups(tmp_path, (1,)), text_table)
 
 
-def test_runs_of_other_experiments_are_refused_with_the_keys_that_differ(tmp_path: Path) -> None:
+def test_runs_of_other_experiments_are_rejected_with_the_keys_that_differ(tmp_path: Path) -> None:
     runs = [
         *write_groups(tmp_path, (1, 2)),
         *write_groups(tmp_path / "other", (3,), "train.steps=7", "evaluate.max_queries_per_class=2"),

@@ -152,7 +152,7 @@ def test_both_scorings_have_their_tolerance() -> None:
     assert TOLERANCES == {"paper": 0.010, "davis": 0.008}
 
 
-def test_probabilities_shapes_that_differ_and_a_tolerance_in_pixels_are_refused() -> None:
+def test_probabilities_shapes_that_differ_and_a_tolerance_in_pixels_are_rejected() -> None:
     mask = np.zeros((2, 8, 8), bool)
 
     with pytest.raises(TypeError, match="prediction must be bool, found float32; threshold"):

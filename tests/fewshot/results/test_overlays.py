@@ -112,7 +112,7 @@ def test_a_batch_of_features_cannot_be_drawn() -> None:
         ClipPicture.of_clips(*_batch(None))
 
 
-def test_sizes_that_do_not_fit_are_refused() -> None:
+def test_sizes_that_do_not_fit_are_rejected() -> None:
     clip = _clip()
 
     with pytest.raises(ValueError, match=r"prediction must be \(4, 48, 64\) bool"):

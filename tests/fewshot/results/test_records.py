@@ -1,4 +1,4 @@
-"""Records survive their lines of CSV bit by bit, and what cannot be a record is refused."""
+"""Records survive their lines of CSV bit by bit, and what cannot be a record is rejected."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_the_file_names_seed_class_video_and_expression_for_people() -> None:
         ({"seconds": -1.0}, "seconds must be finite"),
     ],
 )
-def test_a_record_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+def test_a_record_that_cannot_be_is_rejected(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(_record(), **change)  # type: ignore[arg-type]
 
@@ -67,12 +67,12 @@ def test_a_record_that_cannot_be_is_refused(change: dict[str, object], message: 
         ({"shots": -1}, "shots must be >= 0"),
     ],
 )
-def test_a_row_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
+def test_a_row_that_cannot_be_is_rejected(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(_record().row, **change)  # type: ignore[arg-type]
 
 
-def test_scores_of_unequal_length_are_refused() -> None:
+def test_scores_of_unequal_length_are_rejected() -> None:
     with pytest.raises(ValueError, match="share one shape"):
         Record.of_clip(_record().row, ITEM, np.ones(3), np.ones(2), seconds=0)
 

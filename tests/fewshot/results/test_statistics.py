@@ -258,7 +258,7 @@ def test_means_by_class_and_by_seed_are_those_of_their_records() -> None:
     assert means_by(records, lambda r: r.item.seed)[2] == pytest.approx((25, 25))
 
 
-def test_what_cannot_be_averaged_is_refused() -> None:
+def test_what_cannot_be_averaged_is_rejected() -> None:
     with pytest.raises(ValueError, match="no records"):
         estimate([])
     with pytest.raises(ValueError, match="no records"):

@@ -71,7 +71,7 @@ def test_no_records_make_no_rows() -> None:
     assert summarise([]).rows == {}
 
 
-def test_an_item_that_was_recorded_twice_is_refused() -> None:
+def test_an_item_that_was_recorded_twice_is_rejected() -> None:
     with pytest.raises(ValueError, match="occurs twice"):
         summarise([*_records(), _records()[0]])
 

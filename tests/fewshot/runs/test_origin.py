@@ -202,9 +202,9 @@ def test_a_transfer_follows_what_the_weights_have_seen_in_any_spelling(
     assert {task.category for task in open_evaluation_set(config, origin_of(trained)).tasks} == {"star", "RING", "moon"}
     further = load_tiny(experiment, to, "evaluate.shots=[1]", f"initial_weights={trained}", "data.group=3")
     assert {task.category for task in tasks_before_training(further).tasks} == {"star", "moon"}
-    refused = load_tiny(experiment, to.replace("skip", "refuse"), "evaluate.shots=[1]")
+    rejected = load_tiny(experiment, to.replace("skip", "reject"), "evaluate.shots=[1]")
     with pytest.raises(SamplingError, match=f"{TRAINED_ON}: Square"):
-        open_evaluation_set(refused, origin_of(trained))
+        open_evaluation_set(rejected, origin_of(trained))
 
 
 def test_a_transfer_needs_no_benchmark_of_the_training(run: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_damaged_summary_is_named_with_the_way_out(run: Run, change, words: st
     assert words in str(error.value)
 
 
-def test_results_of_the_old_layout_are_refused_with_the_way_out(run: Run) -> None:
+def test_results_of_the_old_layout_are_rejected_with_the_way_out(run: Run) -> None:
     for path in (run.folder / "results").iterdir():
         path.rename(run.folder / path.name)
     (run.folder / "results").rmdir()
@@ -84,7 +84,7 @@ def test_results_of_the_old_layout_are_refused_with_the_way_out(run: Run) -> Non
         run.evaluated()
 
 
-def test_a_run_without_results_and_no_run_at_all_are_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_run_without_results_and_no_run_at_all_are_rejected_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"no summary at .*summary\.json: evaluate the run first: `evaluate"):
         Run(tmp_path / "empty").evaluated()

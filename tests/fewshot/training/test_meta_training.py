@@ -223,7 +223,7 @@ def test_a_curve_comes_back_as_it_was_written(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_value_that_the_learner_does_not_read_is_refused_by_name(experiment: Path, learner: str, value: str) -> None:
+def test_a_value_that_the_learner_does_not_read_is_rejected_by_name(experiment: Path, learner: str, value: str) -> None:
     key = value.split("=")[0]
     with pytest.raises(ConfigError, match=rf"learner\.{key} = .* has no effect on learner\.name {learner}"):
         load_tiny(experiment, f"learner.name={learner}", f"learner.{value}")

@@ -67,7 +67,7 @@ def test_the_step_schedule_drops_to_a_tenth_after_each_milestone() -> None:
     assert rates[50] == rates[59] == pytest.approx(0.01)
 
 
-def test_milestones_without_the_step_schedule_are_refused_and_so_is_the_reverse() -> None:
+def test_milestones_without_the_step_schedule_are_rejected_and_so_is_the_reverse() -> None:
     for values in ({"milestones": (5,)}, {"schedule": "step"}):
         with pytest.raises(ValueError, match="give milestones if and only if the schedule is step"):
             TrainConfig(**values)  # type: ignore[arg-type]

@@ -146,11 +146,11 @@ def test_a_finished_training_is_not_trained_again(experiment, tmp_path, undistur
     assert {path: path.stat().st_mtime_ns for path in sorted(undisturbed.rglob("*")) if path.is_file()} == before
 
 
-# --------------------------------------------------------------------------- refusals
+# --------------------------------------------------------------------------- rejections
 
 
 @pytest.mark.parametrize("fault", ["loss", "gradient"])
-def test_what_is_not_finite_is_refused_before_the_optimiser_moves_and_names_the_episodes(experiment, tmp_path, fault):
+def test_what_is_not_finite_is_rejected_before_the_optimiser_moves_and_names_the_episodes(experiment, tmp_path, fault):
     trainer = Trainer(load_tiny(experiment, "machine.checkpoint_every=1"), tmp_path / "run")
     whole = trainer.learner.backward
     seen = []
@@ -165,11 +165,11 @@ def test_what_is_not_finite_is_refused_before_the_optimiser_moves_and_names_the_
         return losses
 
     trainer.learner.backward = backward
-    with pytest.raises(TrainingError) as refused:
+    with pytest.raises(TrainingError) as rejected:
         trainer.run()
     specs, weights = seen[-1]
     assert len(seen) == 3
-    message = str(refused.value)
+    message = str(rejected.value)
     assert message.startswith(f"step 2: {'loss dice' if fault == 'loss' else 'gradient norm'} is not finite")
     for spec in specs:
         assert f"index {spec.index}: class {spec.category}, query video {spec.query.video}" in message
@@ -179,7 +179,7 @@ def test_what_is_not_finite_is_refused_before_the_optimiser_moves_and_names_the_
 
 
 @pytest.mark.parametrize("overrides", [("learner.scope=dekoder",), ("model.freeze=[dekoder]",)])
-def test_an_unknown_part_of_the_head_is_refused_before_training(experiment, tmp_path, overrides):
+def test_an_unknown_part_of_the_head_is_rejected_before_training(experiment, tmp_path, overrides):
     with pytest.raises(ConfigError, match=r"no part .dekoder.; its parts are head, .*decoder"):
         Trainer(load_tiny(experiment, *overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -192,10 +192,10 @@ def test_an_unreadable_file_is_named_by_a_worker_as_by_the_process_itself(experi
     catalog = trainer.dataset.catalog
     record = catalog.videos[video]
     catalog.videos[video] = type(record)(**{**vars(record), "mask_folder": tmp_path / "gone"})
-    with pytest.raises(ReadError) as refused:
+    with pytest.raises(ReadError) as rejected:
         trainer.run()
-    assert str(refused.value).startswith(f"{tmp_path / 'gone'}")
-    assert "Traceback" not in str(refused.value)
+    assert str(rejected.value).startswith(f"{tmp_path / 'gone'}")
+    assert "Traceback" not in str(rejected.value)
 
 
 def test_which_checkpoints_are_compared_for_the_best_does_not_depend_on_how_often_one_is_saved(experiment, tmp_path):
@@ -235,7 +235,7 @@ def test_processes_share_out_the_episodes_that_one_would_train_on(experiment, tm
     assert json_digest([spec for step in together for spec in step]) == whole
 
 
-def test_episodes_that_cannot_be_shared_out_are_refused(experiment, tmp_path, monkeypatch):
+def test_episodes_that_cannot_be_shared_out_are_rejected(experiment, tmp_path, monkeypatch):
     from accelerate import Accelerator
 
     monkeypatch.setattr(Accelerator, "num_processes", 3)

@@ -1,4 +1,4 @@
-"""Which runs belong together, which are compared, and which are refused."""
+"""Which runs belong together, which are compared, and which are rejected."""
 
 from pathlib import Path
 
@@ -51,14 +51,14 @@ def test_places_and_values_of_machine_do_not_separate_training_seeds_but_are_lis
     assert "within training noise" in listed.note
 
 
-def test_one_training_counted_twice_is_refused(tmp_path: Path) -> None:
+def test_one_training_counted_twice_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a and .*b are one experiment with one training seed \(0\)"):
         experiments(write_run(tmp_path / "a"), write_run(tmp_path / "b"))
     with pytest.raises(UserError, match="is named twice"):
         evaluated_runs([tmp_path / "a", tmp_path / "b" / ".." / "a"])
 
 
-def test_runs_of_different_benchmarks_are_refused_naming_both(tmp_path: Path) -> None:
+def test_runs_of_different_benchmarks_are_rejected_naming_both(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b", seed=1, benchmark="c" * 64)]
 
     with pytest.raises(
@@ -145,7 +145,7 @@ def test_config_differences_name_the_key_and_each_runs_value(tmp_path: Path) -> 
     assert set(found.body) == {("seed", "0", "4"), ("train.steps", "10", "absent"), ("train.rate", "absent", "0.1")}
 
 
-def test_a_folder_that_was_not_evaluated_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_folder_that_was_not_evaluated_is_rejected_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
         page_over([tmp_path / "absent"])
     (tmp_path / "empty").mkdir()

@@ -179,7 +179,7 @@ def test_the_command_writes_all_three_files_and_names_them(run: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("option", ["--out", "--markdown", "--latex"])
-def test_a_folder_in_place_of_a_file_is_refused_before_anything_is_written(
+def test_a_folder_in_place_of_a_file_is_rejected_before_anything_is_written(
     run: Path, tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
