@@ -42,7 +42,7 @@ $(VENV)/.installed: $(VENV)/.made $(REQUIREMENTS) setup.py
 	$(PIP) --no-deps -e .
 	touch $@
 
-# An unfinished or moved environment is made anew; one that works is kept.
+# An unfinished or moved environment is made again; one that works is kept.
 $(VENV)/.made:
 	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c '$(USABLE)' 2>/dev/null; then \
 		echo "Error: no usable Python. This needs Python 3.11 to 3.13 with venv (Debian, Ubuntu: apt install python3.11-venv)," \

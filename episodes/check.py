@@ -1,4 +1,4 @@
-"""Every file of a benchmark, looked at once: what is missing, damaged, or contradicts the index."""
+"""Checks every file of a benchmark in one pass: what is missing, damaged, or contradicts the index."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -51,7 +51,7 @@ class CheckReport:
         table = [tabulate(rows, head, tablefmt="plain", disable_numparse=True)] if rows else []
         counts = Counter(problem.severity for problem in self.problems)
         total = f"{self.root}: {self.videos} videos, {self.frames} frames, {counts['error']} errors"
-        verdict = "training would stop" if self.stops_training else "nothing would stop training"
+        verdict = "a training that meets the errors stops" if self.stops_training else "nothing would stop training"
         return "\n".join([*table, f"{total}, {counts['warning']} warnings: {verdict}"])
 
 
@@ -134,7 +134,7 @@ def _read(file: Path, kind: str) -> np.ndarray | Problem:
     try:
         return decode_picture(file) if kind == "frame" else decode_mask(file)
     except ReadError as error:
-        return Problem("unreadable image", "error", str(file), str(error).removeprefix(f"{file}: "))
+        return Problem("unreadable picture", "error", str(file), str(error).removeprefix(f"{file}: "))
 
 
 def _check_objects(video: VideoRecord, values: dict[str, set[int]]) -> list[Problem]:

@@ -21,15 +21,15 @@ class ReadError(UserError):
 
 
 class SamplingError(UserError):
-    """The catalog cannot supply the episodes that were asked for."""
+    """The benchmark, or a file of tasks, cannot supply the episodes or tasks that were asked for."""
 
 
 class WeightsError(UserError):
-    """Pretrained weights are absent, differ from their published hash, or do not fit the encoder."""
+    """Encoder weights are absent, differ from their published hash or do not fit; or kept features are damaged."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint is absent, damaged, or belongs to another architecture."""
+    """A checkpoint is absent or damaged, or is of another architecture, other encoders or other data."""
 
 
 class ConversionError(UserError):
@@ -37,4 +37,4 @@ class ConversionError(UserError):
 
 
 class TrainingError(UserError):
-    """Training cannot continue, for example because a loss is not finite."""
+    """Training cannot start or continue, for example because a loss is not finite."""

@@ -54,7 +54,7 @@ def evaluation_tasks(
     fitting = [name for name in classes if name not in small]
     if small and (small_classes == "reject" or not fitting):
         wanted = f"tasks with {support_videos} support video(s)"
-        remedy = "Lower evaluate.shots and evaluate.support_videos"
+        remedy = "Lower evaluate.shots, evaluate.control_shots and evaluate.support_videos"
         raise SamplingError(too_few(small.values(), wanted, catalog, remedy, some_fit=bool(fitting)))
     if not fitting:
         raise SamplingError(f"{catalog.root}: no class with a sentence is left; choose another group or other data")

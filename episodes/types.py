@@ -43,7 +43,7 @@ class VideoRecord:
     frames: tuple[str, ...]
     frame_folder: Path
     mask_folder: Path
-    frame_suffix: str  # ".jpg" or ".bmp"
+    frame_suffix: str  # with its dot, such as ".jpg"
     objects: tuple[ObjectRecord, ...]
     expressions: tuple[Expression, ...]
 

@@ -1,4 +1,4 @@
-"""Few-shot referring video object segmentation: train, evaluate, and segment clips of one's own.
+"""Few-shot referring video object segmentation: train, evaluate, and segment your own clips.
 
 The names below are the public interface; each is imported when it is first used, since torch takes seconds.
 """

@@ -26,7 +26,8 @@ def train(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = 
 
 
 def run(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = False) -> EvaluatedRun:
-    """`train`, then `evaluate`; an evaluation of exactly this config and checkpoint is read, not repeated."""
+    """`train`, then `evaluate`; an evaluation of exactly this config and checkpoint is read, not repeated, unless
+    `allow_changed_data`."""
     with Run.start(config, folder) as started:
         write_data_if_absent(config.data)
         # An impossible evaluation is rejected before the training, not after it.

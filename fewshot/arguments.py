@@ -23,11 +23,11 @@ _COMMANDS = {
     "run": ("write data if absent, train, evaluate, report", "experiments/demo.yaml"),
     "train": ("meta-train on the base classes", "experiments/demo.yaml name=demo-s1 seed=1"),
     "evaluate": ("score a trained run on novel classes", "runs/demo evaluate.shots=[1,5]"),
-    "compare": ("compare two evaluated runs, item by item", "runs/a runs/b --shots 1"),
-    "groups": ("average evaluated runs over the groups, one run for each", "runs/g1 runs/g2 runs/g3 runs/g4"),
-    "report": ("write one page over evaluated runs", "runs/demo runs/try --out report.html"),
+    "compare": ("compare two evaluated runs, query by query", "runs/a runs/b --shots 1"),
+    "groups": ("average runs of one experiment over its novel groups", "runs/g1 runs/g2 runs/g3 runs/g4"),
+    "report": ("write a one-page report on evaluated runs", "runs/demo runs/try --out report.html"),
     "ablate": ("run variants of an experiment, in one table", "experiments/ablations/affinity_loss.yaml --jobs 2"),
-    "features": ("compute and keep features of the frozen image encoder", "experiments/demo.yaml"),
+    "features": ("compute image features ahead, into the folder machine.cache", "experiments/demo.yaml"),
     "data glyphs": ("write the embedded benchmark", "data/glyphs seed=1"),
     "data check": ("list every problem of a benchmark", "data/glyphs --json"),
     "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
@@ -51,7 +51,7 @@ def build_parser() -> Parser:
         prog=PROGRAM,
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
         epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
-        "would stop training, 2 wrong input or full disk, 130 interrupted.",
+        "would stop training, 2 an error that you can fix (wrong input, full disk, no permission), 130 interrupted.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -62,7 +62,7 @@ def build_parser() -> Parser:
     evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
     _override_argument(evaluate, "evaluate.shots=[1,3]")
     evaluate.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, in place of those in it)"
+        "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, replacing its results)"
     )
     _changed_data_argument(evaluate)
 
@@ -81,16 +81,16 @@ def build_parser() -> Parser:
 
     report = _command(commands, "report")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
-    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="HTML file (default: report.html)")
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
     report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
     ablate = _command(commands, "ablate")
-    ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
+    ablate.add_argument("ablation", type=Path, metavar="FILE", help="ablation file, e.g. experiments/ablations/affinity_loss.yaml")
     _override_argument(ablate)
-    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
-    ablate.add_argument("--jobs", type=int, help="cells at a time (default: CPU cores / machine.threads; on Slurm all)")
-    ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all cells together (default: all)")
-    ablate.add_argument("--retry", action="store_true", help="retry failed cells")
+    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the ablation (default: runs/ablations/<its name>)")
+    ablate.add_argument("--jobs", type=int, help="jobs at a time (default: as many as cores and memory allow; on Slurm all)")
+    ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all local jobs together (default: the machine's)")
+    ablate.add_argument("--retry", action="store_true", help="run jobs again that failed before")
     ablate.add_argument("--yes", action="store_true", help="allow more than 64 cells")
 
     _experiment_arguments(_command(commands, "features"))
@@ -113,7 +113,7 @@ def build_parser() -> Parser:
     episodes = _command(commands, "episodes")
     _experiment_arguments(episodes)
     episodes.add_argument("--split", choices=("train", "val"), default="train", help="default: train")
-    episodes.add_argument("--count", type=_positive, default=1000, help="episodes in the manifest (default: 1000)")
+    episodes.add_argument("--count", type=_positive, default=1000, help="episodes to draw and hash (default: 1000)")
     episodes.add_argument("--show", type=_positive, default=3, help="episodes to print (default: 3)")
 
     _experiment_arguments(_command(commands, "config"))
@@ -173,7 +173,7 @@ def _changed_data_argument(parser: Parser) -> None:
     parser.add_argument(
         "--allow-changed-data",
         action="store_true",
-        help="continue although the benchmark is not what the run was trained on; the run's record will say so",
+        help="continue even if the benchmark has changed since the training; recorded with the run or its results",
     )
 
 

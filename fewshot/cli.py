@@ -1,6 +1,6 @@
 """Command line: reads arguments, calls one function of the project, makes exit codes.
 
-Exit codes: 0 done; 1 `data check` found what would stop training; 2 the input is wrong or the disk is full (one
+Exit codes: 0 done; 1 `data check` found what would stop training; 2 an error that the user can fix: wrong input, full disk, no permission (one
 paragraph on stderr); 130 interrupted. Handlers import what they need, so that `--help` answers at once.
 """
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from fewshot.results.evaluated import EvaluatedRun
 
 _DISK_ERRORS = {
-    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: it resumes.",
-    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: it resumes.",
+    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: trainings and ablations resume, other commands start over.",
+    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: trainings and ablations resume, other commands start over.",
     errno.EFBIG: "A file would grow over the allowed size. Raise the limit (ulimit -f) and try again.",
     errno.EACCES: "Permission denied. Change the permissions, or name another folder.",
     errno.EROFS: "The file system is read-only. Name another folder.",
@@ -160,7 +160,7 @@ def _features(options: argparse.Namespace) -> int:
     config = load_config(options.experiment, options.overrides)
     write_data_if_absent(config.data)
     store = fill_cache(config)
-    print("machine.cache is null: nothing is kept" if store is None else f"Trunk features lie in {store.folder}")
+    print("machine.cache is null: nothing is kept" if store is None else f"Image features are in {store.folder}")
     return 0
 
 
@@ -175,7 +175,7 @@ def _data_glyphs(options: argparse.Namespace) -> int:
         document = merge(document, parse_override(text))
     config = check_section(GlyphsConfig, document, "The generator's config")
     write_benchmark(options.out, config, options.workers)
-    print(f"Mini-Ref-Glyphs lies in {options.out}; {options.out / 'contact_sheet.png'} shows it")
+    print(f"Mini-Ref-Glyphs is in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
 
 
@@ -221,7 +221,7 @@ def _convert(options: argparse.Namespace) -> int:
     conversion = convert(options.source, options.out, model, options.reinitialise)
     print(table(conversion))
     if (options.out / "text_encoder").is_dir():
-        print(f"Its RoBERTa is of no published size: put its tokenizer's files into {options.out / 'text_encoder'}")
+        print(f"Its RoBERTa has a size of its own: copy its tokenizer's files into {options.out / 'text_encoder'}")
     print(f"Next: an experiment with {options.out / MODEL} in `extends` and initial_weights: {options.out}")
     return 0
 

@@ -1,4 +1,4 @@
-"""A trained model on clips of one's own: adapt to annotated clips, segment others. Arrays in, arrays out.
+"""A trained model on your own clips: adapt to annotated clips, segment others. Arrays in, arrays out.
 
 T frames of a clip, H W their size in pixels, K support clips.
 """
@@ -96,7 +96,7 @@ class Segmenter:
         if len(lengths) != 1:
             found = f"clips of {lengths} frames" if support else "none"
             raise UserError(
-                f"adapt needs at least one annotated clip, and all must have one number of frames; found {found}"
+                f"adapt needs at least one annotated clip, and all must have the same number of frames; found {found}"
             )
         clips = [self._clip(clip.frames, clip.sentence) for clip in support]
         masks = [_masks(clip.masks, shown) for clip, shown in zip(support, clips, strict=True)]

@@ -1,1 +1,1 @@
-"""The network: frozen trunk and trainable head. Nothing here knows a path of a data set or a YAML file."""
+"""The network: frozen trunk and trainable head. Nothing here knows a path of a benchmark or a YAML file."""

@@ -17,16 +17,17 @@ class AffinityConfig(Section):
     support_frames: Literal["all", "middle"] = Field(
         "all",
         description="Support frames that become memory: all frames of all shots, or the middle one of the last shot "
-        "(published).",
+        "(released code).",
     )
     background: Literal["exclude", "keep"] = Field(
         "exclude",
-        description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (published).",
+        description="Support tokens outside the mask: left out of the softmax, or kept as constant tokens (released "
+        "code).",
     )
     align_masks: bool = Field(
         True,
         description="Lay support masks where their pictures lie; false stretches them over the padded picture "
-        "(published: masks were not padded with their frames).",
+        "(released code: masks were not padded with their frames).",
     )
     pretransform: bool = Field(
         False, description="Apply the published element-wise transform g(x) to support features."
@@ -103,13 +104,13 @@ class ModelConfig(Section):
     )
     text_dropout: bool = Field(
         False,
-        description="Leave the frozen text encoder's dropout active in training (published), which only adds noise.",
+        description="Leave the frozen text encoder's dropout active in training (released code); it only adds noise.",
     )
     pretrained: bool = Field(
         True, description="Load pretrained encoder weights; false only for tests of shape and speed."
     )
     hidden: int = Field(
-        256, ge=16, description="C, channels of every projected feature; a multiple of 32 and of heads."
+        256, ge=32, description="C, channels of every projected feature; a multiple of 32 and of heads."
     )
     heads: int = Field(8, ge=1, description="Attention heads.")
     ffn: int = Field(2048, ge=8, description="Width of the feed-forward layers (published: 2048).")
@@ -124,7 +125,7 @@ class ModelConfig(Section):
     queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
     query_mode: Literal["text", "dab"] = Field(
         "text",
-        description="`text`: the sentence is the query content; `dab`: learned content and boxes (published, ignores "
+        description="`text`: the sentence is the query content; `dab`: learned content and boxes (released code; ignores "
         "the sentence).",
     )
     fusion: Literal["residual", "multiply"] = Field(
@@ -141,7 +142,7 @@ class ModelConfig(Section):
         True, description="Add the supervised, class-free word prior: log-odds that a pixel looks as the words say."
     )
     freeze: tuple[str, ...] = Field(
-        (), description="Head parts that get no gradient, by prefix; published: [affinity]."
+        (), description="Parts of the head that get no gradient, by dotted name, e.g. decoder.class_embed; released code: [affinity]."
     )
 
     @model_validator(mode="after")

@@ -48,7 +48,7 @@ class SupportMemory:
 
 @dataclass
 class Prediction:
-    """All outputs, at stride 4 of the padded picture; `queries` and `masks` are None for the head `dense`."""
+    """All outputs for the padded picture; `queries` and `masks` are None for the head `dense`."""
 
     queries: DecoderOutput | None
     masks: list[Tensor] | None  # for each decoder layer (B, T, Q, H / 4, W / 4) logits

@@ -49,7 +49,7 @@ class Encoded:
 
 
 class Trunk(nn.Module):
-    """Frozen encoders. In no optimiser group, never in a checkpoint, always in eval mode."""
+    """Frozen encoders. In no optimiser group, never in a checkpoint, in eval mode but for `text_dropout`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -69,7 +69,7 @@ def work(tmp_path_factory):
     size = [f"{key}={value}" for key, value in GLYPHS.items()]
     code, out, err = finish(start(folder, "data", "glyphs", "data/glyphs", *size, "--workers", 2))
     assert code == 0, err
-    assert "Mini-Ref-Glyphs lies in data/glyphs" in out
+    assert "Mini-Ref-Glyphs is in data/glyphs" in out
 
     process = start(folder, "run", DEMO, *overrides())
     lines = folder / "runs/demo/metrics.jsonl"

@@ -1,6 +1,7 @@
 """Mini-Ref-Glyphs: a small benchmark of moving pictograms, written in the Mini-Ref-YouTube-VOS layout.
 
-Each video is 2 x 2, two classes by two values of one attribute: neither the words nor the class alone tells the object.
+Most videos are 2 x 2, two classes by two values of one attribute: neither the attribute nor the class alone identifies
+the object. In some the class name does (`name_only`).
 """
 
 from episodes.glyphs.config import GlyphsConfig, GlyphsError

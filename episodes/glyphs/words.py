@@ -7,7 +7,7 @@ swaps them), and no template holds a class name or one of its words.
 from episodes.glyphs.appearance import COLOURS
 from episodes.glyphs.draws import Draws
 
-NAME = "name"  # the attribute of videos in which the class name alone tells the object
+NAME = "name"  # the attribute of videos in which the class name alone identifies the object
 
 _BEFORE: dict[tuple[str, str], tuple[str, ...]] = {
     ("size", "large"): ("large", "big", "larger", "bigger"),

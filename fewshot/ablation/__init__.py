@@ -1,1 +1,1 @@
-"""Ablations: many variants of one experiment, trained and evaluated beside each other, in one table."""
+"""Ablations: many variants of one experiment, trained and evaluated in parallel, in one table."""

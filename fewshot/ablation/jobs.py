@@ -123,5 +123,6 @@ def _features_depend_on(config: ExperimentConfig) -> Any:
 
 def _training_depends_on(config: ExperimentConfig, content: str) -> Any:
     # Validations change no weights, but cells that share a training share its choice of the best checkpoint too.
-    validation = [config.train.validate_every, config.train.validation_episodes]
+    best = plain(config.learner) if config.evaluate.checkpoint == "best" else None  # validations adapt with it
+    validation = [config.train.validate_every, config.train.validation_episodes, best]
     return [training_values(plain(config)), content, validation]

@@ -28,7 +28,7 @@ _HEADINGS = tuple(control.heading for control in Control)
 _NOTE = (
     "Points, 0-100. Interval: of J&F, 95 % bootstrap over classes and videos. Change: of J&F against the cell "
     "`{first}` (same method and shots), paired on the items that both answered. "
-    f"{VISIBLE_NOTE} J&F that is left to the model fed forward with a wrong input: "
+    f"{VISIBLE_NOTE} J&F of the unadapted model with a wrong input: "
     + "; ".join(f"{control.heading}: {control.meaning}" for control in Control)
     + "."
 )

@@ -84,7 +84,7 @@ class EvaluateConfig(Section):
     trajectory: Literal["linked", "chunk"] = Field(
         "linked",
         description="Object query that answers for a clip of several chunks: the one with the best mean score over the "
-        "whole clip (`linked`), or the best of each chunk (`chunk`, published).",
+        "whole clip (`linked`), or the best of each chunk (`chunk`, released code).",
     )
     bootstrap_samples: int = Field(1000, ge=1, description="Resamples of classes and videos behind each 95 % interval.")
 

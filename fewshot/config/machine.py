@@ -30,9 +30,9 @@ class MachineConfig(Section):
     )
     cache: Path | None = Field(
         Path("cache"),
-        description="Folder that keeps trunk features of unchanged frames between runs; null computes them each time.",
+        description="Folder that keeps image features of unchanged frames between runs; null computes them each time.",
     )
-    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl and the progress display.")
+    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl, and points of TensorBoard's training curves.")
     checkpoint_every: int = Field(
         200, ge=1, description="Steps between checkpoints; validations and the last step save one too."
     )

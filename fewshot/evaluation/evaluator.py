@@ -47,7 +47,7 @@ class Evaluator:
         self.decoding = Decoding.of(config.evaluate)
         self.learners: dict[str, Learner] = {
             name: build_learner(config.learner.model_copy(update={"name": name}), network)
-            # Controls and overlays are those of the model fed forward, whichever rows are asked for.
+            # Controls and overlays are those of the unadapted model, whichever rows are asked for.
             for name in {"conditioning", *config.methods} - {"prototype"}
         }
 
@@ -61,7 +61,7 @@ class Evaluator:
     # ------------------------------------------------------------------ one task
 
     def evaluate(self, task: EvaluationTask) -> list[Record]:
-        """Records of all rows: methods x shots, then the controls of the model fed forward."""
+        """Records of all rows: methods x shots, then the controls of the unadapted model."""
         queries, support = self._queries(task), self._support(task.support, task.category)
         records: list[Record] = []
         scored: dict[tuple[str, int], list[Record]] = {}
@@ -96,7 +96,7 @@ class Evaluator:
         return Support(join_clips(list(clips)), join_truths(list(truths)).masks)
 
     def _answering(self, method: str, support: Support) -> str:
-        """Which method gives a row its answers: a learner that takes no step leaves them to the model fed forward."""
+        """Which method gives a row its answers: a learner that takes no step leaves them to the unadapted model."""
         learner = self.learners.get(method)
         return method if learner is None or learner.takes_steps(support) else "conditioning"
 
@@ -183,7 +183,7 @@ class Evaluator:
     # ------------------------------------------------------------------ pictures
 
     def draw(self, tasks: list[EvaluationTask], records: list[Record], folder: Path) -> list[DrawnQuery]:
-        """Overlays of the model fed forward on the smallest K, up to `save_overlays`, as files in `folder`."""
+        """Overlays of the unadapted model on the smallest K, up to `save_overlays`, as files in `folder`."""
         row = self._row("conditioning", min(self.config.evaluate.shots))
         picks = pick_queries(tasks, split(records).get(row, []), self.config.machine.save_overlays)
         return [self._draw(pick, row, folder) for pick in picks]

@@ -80,7 +80,7 @@ def _reject_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], orig
     if transfer is not None:
         place = file or transfer.root
         leave_out = "Name a file without them" if file else "Set evaluate.transfer.seen=skip to leave them out"
-        remedy = f"{leave_out}, or evaluate.transfer.seen=keep to evaluate them all the same"
+        remedy = f"{leave_out}, or evaluate.transfer.seen=keep to evaluate them anyway"
     elif file is not None:
         place, remedy = file, "Name the file of the group that they were trained for"
     else:
@@ -98,7 +98,7 @@ def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:
     except SamplingError:  # absent, or damaged and about to be overwritten
         return
     if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
-        log.warning("other support clips or queries than in %s: its results and the new ones are not paired", known)
+        log.warning("no task is the same as in %s: the new results cannot be compared with those query by query", known)
 
 
 def _tasks(
@@ -144,5 +144,5 @@ def _of_file(path: Path, catalog: VideoCatalog, config: ExperimentConfig) -> lis
                 f"{place} a first support clip of one frame, and learner.early_stop holds out the last frame of a "
                 "single clip. Name a file with at least two frames a clip, or set learner.early_stop=false"
             )
-    log.info("%d tasks of %s; its seeds and queries stand in place of the config's", len(tasks), path)
+    log.info("%d tasks of %s; its seeds and queries are used instead of the config's", len(tasks), path)
     return tasks

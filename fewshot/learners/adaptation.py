@@ -43,7 +43,7 @@ class AdaptingLearner(Learner):
 
     With `early_stop` a part of the support takes no part in the steps (`AnnotatedClips.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
-    A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps all the same.
+    A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps anyway.
     """
 
     def __init__(self, network: FewShotRVOS, *, inner: InnerLoop) -> None:
@@ -131,7 +131,7 @@ def adaptable(head: Head, scope: str) -> dict[str, nn.Parameter]:
 
 
 def with_weights(head: Head, weights: Weights) -> HeadCall:
-    """The head as a function, with these weights in place of its own."""
+    """The head as a function, with these weights instead of its own."""
     return lambda support, masks, query: functional_call(head, weights, (support, masks, query))
 
 

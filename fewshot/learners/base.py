@@ -21,7 +21,7 @@ class Learner(ABC):
 
     @abstractmethod
     def adapt(self, support: Support) -> Predictor:
-        """The K support clips of one episode -> what segments queries of that episode. The network stays unchanged."""
+        """The K support clips of one episode -> what segments queries of that episode. The weights stay unchanged."""
 
     def takes_steps(self, support: Support) -> bool:
         """False where `adapt` only remembers this support set: its answers are those of conditioning."""

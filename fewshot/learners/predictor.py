@@ -39,7 +39,7 @@ class Predicts(Protocol):
 
 
 class Predictor:
-    """Support and words are encoded once, whatever the query's length."""
+    """Remembers the support once for each picture size; a long query passes in chunks."""
 
     def __init__(self, network: FewShotRVOS, head: Head, support: Encoded, masks: Tensor) -> None:
         """support: K clips of one episode; masks (K, S, H, W) bool."""

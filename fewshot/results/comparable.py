@@ -11,7 +11,7 @@ empty list means "the same". Never a difference are
   rounding to differences within training noise. Equal bits are promised for equal values of `machine` on one machine.
 
 Which other values count follows from their section: `evaluate` is read by evaluations only, `seed`, `initial_weights`,
-`episodes` and `train` by trainings only, `data`, `model` and `learner` by both.
+`episodes` (except `small_classes`) and `train` by trainings only, `data`, `model` and `learner` by both.
 """
 
 from collections.abc import Iterable, Mapping, Set

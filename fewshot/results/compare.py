@@ -84,7 +84,7 @@ def compare(runs: tuple[EvaluatedRun, EvaluatedRun], pair: Pair, *, resamples: i
 
 
 def _method(run: EvaluatedRun, named: str | None, option: str) -> str:
-    method = run.fed_forward if named is None else named
+    method = run.unadapted if named is None else named
     held = list(dict.fromkeys(row.method for row in run.rows if row.control is None))
     if method not in held:
         raise UserError(f"{run.folder} has no row of method {method!r}; name one of {', '.join(held)} with {option}")
@@ -129,10 +129,10 @@ def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> 
     notes.append(f"Frames without the object, in percent: {shares[0]} in A and {shares[1]} in B.")
     lists = [run.tasks.manifest for run in runs]
     if lists[0] == lists[1]:
-        return [*notes, f"Support list (manifest) of both: {lists[0]}"]
-    differ = f"The support lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"
+        return [*notes, f"Task list (manifest) of both: {lists[0]}"]
+    differ = f"The task lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"
     other = max(one.other_supports for one in found)
     if not other:
-        return [*notes, f"{differ}, but not in the support clips of these rows: paired on queries and supports."]
+        return [*notes, f"{differ}, but the support clips of these rows are the same: paired on queries and supports."]
     of = max(one.tasks for one in found)
     return [*notes, f"{differ}, in the clips of {other} of {of} tasks: paired on queries, not on supports."]

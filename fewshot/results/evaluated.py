@@ -47,7 +47,7 @@ class EvaluatedRun:
         return int(self.config["data"]["group"])
 
     @property
-    def fed_forward(self) -> str:
+    def unadapted(self) -> str:
         """What the tables call the model as it was trained, without adaptation."""
         return str(self.config["evaluate"]["label"])
 

@@ -77,6 +77,6 @@ def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
             raise UserError(
                 f"{first.folder} and {run.folder} are of different experiments: {listed(differing)}. Only name, place "
                 "of data, machine, data.group and what belongs to a group (evaluate.tasks, weights to start from) may "
-                "differ: train or evaluate one of them again"
+                "differ, and validation where the last checkpoint is evaluated: train or evaluate one of them again"
             )
     return dict(sorted(runs.items()))

@@ -32,7 +32,7 @@ class RowScores(Estimate):
 
 @dataclass(frozen=True)
 class Summary:
-    """The scores of rows, and facts that hold for all of them (`manifest`: the support list's hash, ...)."""
+    """The scores of rows, and facts that hold for all of them (`manifest`: the task list's hash, ...)."""
 
     rows: Mapping[Row, RowScores]
     facts: Mapping[str, Any]

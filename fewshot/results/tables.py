@@ -34,7 +34,7 @@ def results_table(summary: Summary) -> str:
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
-    notes += [f"Support list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
+    notes += [f"Task list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
 
 

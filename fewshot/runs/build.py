@@ -115,7 +115,7 @@ def cached_features(
 def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
     """Compute all trunk features that a run of this config reads; None if it caches none.
 
-    Runs that start beside each other, of one benchmark and encoder, then find them and do not compute them twice.
+    Runs that start at the same time, on one benchmark and encoder, then find them and do not compute them twice.
     """
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)

@@ -1,4 +1,4 @@
-"""The frozen encoders of a run: their weights by hash, and a copy of weights to which no name leads.
+"""The frozen encoders of a run: their weights by hash, and a copy of those that cannot be loaded by name.
 
     RUN/encoders/image_encoder.safetensors   by timm's names
                  text_encoder.safetensors    by transformers' names

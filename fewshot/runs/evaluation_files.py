@@ -1,7 +1,7 @@
 """The files of one evaluation, written and read as one unit.
 
 summary.json            rows of the table, what was evaluated, and the SHA-256 of the other files of data
-records.csv             one line for each seed, class, video and sentence
+records.csv             one line for each query and each row of the table that answered it
 tasks.json              support clips and queries of every class and seed
 adaptation_curve.csv    scores after each number of gradient steps, where curves were asked for
 overlays/               pictures of queries, and overlays.json: what each of them shows
@@ -44,7 +44,7 @@ class EvaluationFiles:
         """What a reader may look for, and what it holds."""
         yield self.report, "report"
         yield self.folder / _SUMMARY, "all rows of the table"
-        yield self.folder / _RECORDS, "one row for each seed, class, video, expression"
+        yield self.folder / _RECORDS, "one line for each query and each row that answered it"
         yield self.tasks, "support clips and queries of every class and seed"
         yield self.overlays, "support with mask, query frames, truth, prediction"
 

@@ -2,7 +2,7 @@
 
     RUN/config.yaml      the resolved experiment
         checkpoints/     of the training                      (fewshot/runs/checkpoint.py)
-        encoders/        that no name leads to                (fewshot/runs/encoders.py)
+        encoders/        that cannot be loaded by name                (fewshot/runs/encoders.py)
         metrics.jsonl    losses and validation scores         (fewshot/runs/metrics.py)
         meta.json        every start of the training          (fewshot/runs/starts.py)
         tb/              events for TensorBoard               (fewshot/runs/log.py)
@@ -75,8 +75,8 @@ class Run:
             differences = training_differences(plain(load_config(self.config_file)), plain(config))
             if differences:
                 raise ConfigError(
-                    f"{self.folder} holds a run of other values: {_before_and_now(differences)}. "
-                    "Give this run a folder of its own with --out, repeat the old values, or remove that folder."
+                    f"{self.folder} holds a run with other values: {_before_and_now(differences)}. "
+                    "Choose another folder with --out, use the old values, or remove that folder."
                 )
         self._reject_foreign()
         self._write_config(config)
@@ -117,8 +117,8 @@ class Run:
         differences = retraining_differences(plain(self.read_config()), plain(config))
         if differences:
             raise ConfigError(
-                f"The run is trained, and an evaluation no longer reads this: {_before_and_now(differences)}. "
-                "Leave it out, or train again under another name."
+                f"These values are read by a training only, and the run is trained: {_before_and_now(differences)}. "
+                "Leave them out, or train again under another name."
             )
         return config
 
@@ -198,7 +198,7 @@ class Run:
             return False
 
     def log_evaluation(self, step: int, config: ExperimentConfig, summary: Summary) -> None:
-        """The scores of the checkpoint of this step for TensorBoard, in place of those of an earlier evaluation."""
+        """The scores of the checkpoint of this step for TensorBoard, replacing those of an earlier evaluation."""
         log_evaluation(self.board, step, plain(config), summary)
 
     def listed(self) -> Iterator[tuple[Path, str]]:

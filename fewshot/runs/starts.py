@@ -20,7 +20,7 @@ _PACKAGES = ("fewshot-rvos", "torch", "torchvision", "timm", "transformers", "ac
 
 def add_start(path: Path, *, seed: int, step: int, data_changes: Sequence[str] = ()) -> None:
     """Add a start from finished step `step`; `data_changes`: how the benchmark differs from that of the start before.
-    A damaged file is kept under another name, and the list begins anew."""
+    A damaged file is kept under another name, and the list starts again."""
     starts = read_starts(path)
     if path.is_file() and not starts:
         kept = path.with_name(f"{path.name}.damaged")
@@ -53,7 +53,7 @@ def read_starts(path: Path) -> list[dict[str, Any]]:
         damage = "its `starts` is not a list of objects"
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         damage = f"{type(error).__name__}: {error}"
-    log.warning("%s is damaged (%s): the starts that it listed are not known", path, damage)
+    log.warning("%s is damaged (%s): its earlier entries are lost", path, damage)
     return []
 
 

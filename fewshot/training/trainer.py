@@ -19,7 +19,7 @@ from episodes.errors import TrainingError, UserError
 from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
-from fewshot.learners import Decoding, Learner, build_learner
+from fewshot.learners import Learner, build_learner
 from fewshot.runs.build import cached_features, new_network, open_catalog, restored_network
 from fewshot.runs.checkpoint import clear_leftovers, latest, load_checkpoint, save_checkpoint
 from fewshot.runs.encoders import encoder_weights, store_encoders
@@ -101,8 +101,7 @@ class Trainer:
         if validation_sampler is not None:
             episodes = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long, features=features)
             pictures = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long)
-            count, decoding = config.train.validation_episodes, Decoding.of(config.evaluate)
-            self.validation = Validation(episodes, pictures, count, decoding)
+            self.validation = Validation(episodes, pictures, config.train.validation_episodes)
 
     def _features(self, catalog: VideoCatalog) -> FeatureStore | None:
         """One process fills the cache, then all read it."""
@@ -182,7 +181,7 @@ class Trainer:
             self._save(0, None)
         self.accelerator.wait_for_everyone()
         if start >= steps:
-            log.info("%s is trained: %d of %d steps", self.run_folder, start, steps)
+            log.info("%s: the training is complete (%d of %d steps)", self.run_folder, start, steps)
             if self.rank == 0:
                 clear_leftovers(self.run_folder)  # of a process that was killed after its last save
             return
@@ -281,7 +280,7 @@ class Trainer:
 
 
 class _ErrorsAsItems(Dataset["Episode | UserError"]):
-    """Episodes, or the error in place of one: a loader's worker would write its traceback into the message."""
+    """Episodes, or the error instead of one: a loader's worker would write its traceback into the message."""
 
     def __init__(self, episodes: EpisodeDataset) -> None:
         self.episodes = episodes

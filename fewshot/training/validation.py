@@ -32,7 +32,6 @@ class Validation:
     dataset: EpisodeDataset
     pictures: EpisodeDataset
     count: int
-    decoding: Decoding
 
     def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:
         """Scores, and a picture (H, W, 3) of the first episode."""
@@ -41,7 +40,7 @@ class Validation:
         for index in range(self.count):
             episode: Episode = self.dataset[index].to(device)
             rows, columns = episode.query.picture()
-            answer = learner.adapt(episode.support).predict(episode.query, self.decoding)
+            answer = learner.adapt(episode.support).predict(episode.query, Decoding())
             predicted = answer[0, :, rows, columns].cpu().numpy() > 0.5
             truth = episode.truth.masks[0, :, rows, columns].cpu().numpy()
             j, f = score_clip(predicted, truth, tolerance=TOLERANCES["paper"])

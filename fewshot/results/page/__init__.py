@@ -1,5 +1,5 @@
-"""One page over evaluated runs. Reads pictures of queries and nothing else; no network.
+"""One page on evaluated runs. Reads pictures of queries and nothing else; no network.
 
 EvaluatedRun -> Experiment (training seeds together) -> sections of tables and figures
-            -> HTML page, Markdown (report.md is the page over a single run), LaTeX
+            -> HTML page, Markdown (report.md is the page on a single run), LaTeX
 """

@@ -17,7 +17,7 @@ from fewshot.results.summary import visible_scores
 
 @dataclass(frozen=True)
 class Experiment:
-    """Runs of one config and support list, one for each training seed, seeds ascending; the name is its alone."""
+    """Runs of one config and task list, one for each training seed, seeds ascending; the name is its alone."""
 
     name: str
     runs: tuple[EvaluatedRun, ...]

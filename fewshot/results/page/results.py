@@ -101,13 +101,13 @@ def _ends(lines: Mapping[str, Line]) -> str:
 
 
 def _differences(stratum: Stratum) -> tuple[Block, ...]:
-    """From the first method, which is the plainest, from the model fed forward, and from fewer shots."""
+    """From the first method, which is the plainest, from the unadapted model, and from fewer shots."""
     if not stratum.plain:
         return ()
     first = stratum.experiments[0]
     own = [result for result in stratum.plain if result.experiment is first]
     tables = []
-    for method in dict.fromkeys((own[0].row.method, first.runs[0].fed_forward)):
+    for method in dict.fromkeys((own[0].row.method, first.runs[0].unadapted)):
         against = {result.row.shots: result for result in own if result.row.method == method}
         pairs = [(result, against.get(result.row.shots)) for result in stratum.plain]
         if against and (others := [(result, other) for result, other in pairs if result is not other]):
@@ -126,7 +126,7 @@ def _difference_table(stratum: Stratum, name: str, what: str, pairs: Sequence[tu
     note = (
         f"J&F minus that of {what}, on the items that both answered and with equal bootstrap draws. Where the interval "
         "leaves out 0, the draw of classes and videos does not explain the difference; the level of 95 % is that of a "
-        "single comparison. A dash: no such row to compare with, or another support list."
+        "single comparison. A dash: no such row to compare with, or another task list."
     )
     body = tuple((*stratum.cells(result), *_difference(result, other)) for result, other in pairs)
     return Table(f"Differences from {name}", (*stratum.head, "J&F", INTERVAL_HEAD, "items"), body, note)

@@ -23,7 +23,7 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
             scorings = ", ".join(dict.fromkeys(row.scoring for row in run.rows))
             groups = ", ".join(map(str, sorted({row.group for row in run.rows})))
             body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks_note(run.summary)))
-    note = "Runs that differ in nothing but the seed of the training are one experiment, named after its first run."
+    note = "Runs that differ in their training seed alone (name, place of the data and machine do not count) are one experiment, named after its first run."
     return Section("Runs", (Table("Runs in this report", head, tuple(body), note),))
 
 
@@ -35,8 +35,8 @@ def gallery_section(runs: Sequence[EvaluatedRun]) -> Section:
     """Best, median and worst query of every run, then the others."""
     intro = (
         "Support clips with their sentence and mask, then the query: picture, truth (green), prediction (orange, with "
-        "the outline of the truth). Best, median and worst are those of all queries of the run by J&F of the model fed "
-        "forward; the others come in the order of the tasks, whatever their score."
+        "the outline of the truth). Best, median and worst are those of all queries of the run by J&F of the "
+        "unadapted model; the others come in the order of the tasks, whatever their score."
     )
     return Section("Queries", (intro,), tuple(Section(f"Run {run.label}", _queries(run)) for run in runs))
 

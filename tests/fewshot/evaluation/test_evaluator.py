@@ -281,7 +281,7 @@ def test_more_shots_add_to_the_support_of_fewer(recorded):
     assert not torch.equal(two.clips.features.f16[0], two.clips.features.f16[1]), "the shots are different clips"
 
 
-def test_a_learner_that_takes_no_step_repeats_the_row_of_the_model_fed_forward(experiment):
+def test_a_learner_that_takes_no_step_repeats_the_row_of_the_unadapted_model(experiment):
     evaluator, recorder, tasks = watched(load_tiny(experiment, "evaluate.methods=[finetune,conditioning]"))
     adapted = []
     evaluator.learners["finetune"].adapt = lambda support: adapted.append(len(support)) or recorder

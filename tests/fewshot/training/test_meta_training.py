@@ -161,7 +161,7 @@ def test_finetuning_belongs_to_the_test_of_a_run_that_was_trained_by_conditionin
 # --------------------------------------------------------------------------- evaluation
 
 
-def test_a_curve_begins_with_the_model_fed_forward_and_ends_with_the_rows_of_the_table(trained: Any) -> None:
+def test_a_curve_begins_with_the_unadapted_model_and_ends_with_the_rows_of_the_table(trained: Any) -> None:
     run = trained("metasgd")
     config = load_config(
         run / "config.yaml",

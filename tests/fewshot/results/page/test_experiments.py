@@ -95,7 +95,7 @@ def differences(*folders: Path) -> dict[str, dict[tuple[str, ...], tuple[str, ..
     return {t.caption: {row[:-3]: row[-3:] for row in t.body} for t in tables}
 
 
-def test_every_method_is_compared_with_the_first_experiments_model_fed_forward(tmp_path: Path) -> None:
+def test_every_method_is_compared_with_the_first_experiments_unadapted_model(tmp_path: Path) -> None:
     better = {"train": {"steps": 99}}
     runs = [write_run(tmp_path / "a", noise=0.0), write_run(tmp_path / "b", noise=0.0, shift=0.05, config=better)]
 
@@ -118,7 +118,7 @@ def test_methods_are_compared_with_the_plainest_one_and_with_themselves_at_fewer
     assert tables["Differences from the fewest shots"]["cma", "5"] == ("+5.0", "[+5.0, +5.0]", "18")
 
 
-def test_which_model_was_fed_forward_is_what_the_config_says_whatever_it_is_called(tmp_path: Path) -> None:
+def test_which_model_is_the_unadapted_one_is_what_the_config_says_whatever_it_is_called(tmp_path: Path) -> None:
     assert "Differences from cma+finetune" in differences(
         write_run(tmp_path / "a", config={"evaluate": {"label": "cma+finetune"}})
     )
