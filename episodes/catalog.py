@@ -23,7 +23,8 @@ Side = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong in a benchmark folder. An "error" would stop training or spoil its data."""
+    """One thing that is wrong in a benchmark folder: its kind (a stable label), in which file, and in detail what. An
+    "error" would stop training or spoil its data."""
 
     kind: str
     severity: Literal["error", "warning"]

@@ -45,7 +45,7 @@ class EpisodeDataset(Dataset[Episode]):
     ) -> None:
         if augment is not None and features is not None:
             raise ConfigError(
-                "stored trunk features are of unchanged pictures: switch off one of features and augmentation"
+                "kept image features are of unchanged pictures: set machine.cache=null or episodes.augment=null"
             )
         self.catalog = catalog
         self.sampler = sampler
@@ -107,7 +107,7 @@ def load_clip(
         pyramid = features(paths)
         stored = tuple(4 * side for side in pyramid.f4.shape[-2:])
         if stored != padded:
-            facts = f"its features are of a picture of {stored}, its mask asks for {padded} (height, width)"
+            facts = f"its features are of a picture of {stored}, its mask asks for {padded}: remove its features"
             raise ReadError(f"{paths[0]}: {facts}")
     else:
         small = resize_frames(_pictures(paths, (height, width)), size)

@@ -43,7 +43,9 @@ class EpisodeSampler:
         if split not in ("train", "val"):
             raise SamplingError(f"split {split!r} has no episodes: choose 'train' or 'val'")
         if split == "val" and validation_videos < 1:
-            raise SamplingError("split 'val' needs validation_videos of at least 1, found 0")
+            raise SamplingError(
+                "split 'val' needs episodes.validation_videos of at least 1, found 0; train.validate_every=0 needs none"
+            )
         if min(shots, support_frames, query_frames) < 1:
             found = f"{shots}, {support_frames}, {query_frames}"
             raise SamplingError(f"shots, support_frames and query_frames are at least 1, found {found}")

@@ -81,7 +81,7 @@ def read_tasks(path: Path, catalog: VideoCatalog) -> list[EvaluationTask]:
         for fault in _faults(task, catalog):
             raise SamplingError(
                 f"{where}: {fault}. The file was written for benchmark {found.benchmark!r}, and {catalog.root} is "
-                "evaluated: name the benchmark or the file that belongs to it"
+                "evaluated: set data.root (or evaluate.transfer.root) and evaluate.tasks to match"
             )
     return list(found.tasks)
 
@@ -90,7 +90,7 @@ def _faults(task: EvaluationTask, catalog: VideoCatalog) -> Iterator[str]:
     if task.category not in catalog.classes:
         yield "the benchmark has no such class"
     if task.seed < 0:
-        yield "a seed is not negative"
+        yield "a seed is at least 0"
     for part, clips in (("support", task.support), ("query", task.queries)):
         if not clips:
             yield f"it has no {part} clip"
@@ -102,7 +102,7 @@ def _faults(task: EvaluationTask, catalog: VideoCatalog) -> Iterator[str]:
         yield f"support clips have {lengths} frames, but clips of one support set have the same number"
     videos = Counter(clip.video for clip in task.support)
     for video in (video for video, count in videos.items() if count > 1):
-        yield f"video {video!r} gives two support clips, but each shot comes from a video of its own"
+        yield f"video {video!r} has two of the support clips, but each must come from another video"
     asked = Counter((clip.video, clip.object_id, clip.expression_id) for clip in task.queries)
     for query, count in asked.items():
         if query[0] in videos:
@@ -125,6 +125,6 @@ def _clip_faults(clip: ClipRef, category: str, catalog: VideoCatalog) -> Iterato
         yield f"expression {clip.expression_id!r} of object {clip.object_id!r} in video {clip.video!r} is unknown"
     unknown = [frame for frame in clip.frames if frame not in video.frames]
     if unknown or not clip.frames:
-        yield f"frame {unknown[0]!r} of video {clip.video!r} is unknown" if unknown else "it has no frame"
+        yield f"frame {unknown[0]!r} of video {clip.video!r} is unknown" if unknown else "a clip has no frames"
     elif list(clip.frames) != sorted(clip.frames, key=video.frames.index):
         yield f"frames of video {clip.video!r} are not in time order"

@@ -67,7 +67,7 @@ class ClipChange:
 
 
 def draw_change(config: AugmentConfig, rng: np.random.Generator, short_side: int) -> ClipChange:
-    """Always takes the same number of draws, so that switching one change off leaves the others as they are."""
+    """The change of one clip. Always the same number of draws, so that one switched off leaves the others alone."""
     scale = rng.uniform(*config.scale)
     flip = bool(rng.random() < config.flip)
     spread = np.array([config.brightness, config.contrast, config.saturation, config.hue])

@@ -236,8 +236,8 @@ class EpisodeSpec:
 
 @dataclass
 class Episode(_Tensors):
-    """B episodes of K shots: `support` has B K clips, those of one episode side by side; `query` has B clips, whose
-    answers `truth` is kept apart."""
+    """B episodes of K shots: `support` has B K clips, those of one episode side by side; `query` has B clips, and
+    `truth` their masks."""
 
     specs: tuple[EpisodeSpec, ...]
     support: Support
@@ -258,8 +258,8 @@ class Episode(_Tensors):
         return len(self.support) // len(self.specs)
 
     def by_size(self) -> list[Episode]:
-        """These episodes, those whose query pictures have one size together: padding beside a larger picture changes
-        nothing, since no picture is padded beside a larger one."""
+        """These episodes, those whose query pictures have the same size together, so that no picture is padded to the
+        size of a larger one."""
         if is_tight(self.query.valid):
             return [self]
         parts = []

@@ -3,7 +3,7 @@
 Windows come in families: first those spread over the whole video (each at an offset of its own), then those of a fixed
 stride, from the widest to neighbouring frames. A video shorter than the window is spread over it: frames repeat.
 An object that no window shows in its middle, since it is seen near the video's ends only, gets a window of neighbouring
-frames around one that shows it, cut off at the end: frames repeat there.
+frames around one that shows it, clipped to the video: its first or last frame repeats.
 """
 
 import numpy as np

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from fewshot import __version__
+
 
 def program_name(called: str) -> str:
     """The command line as the user called it, from `sys.argv[0]`."""
@@ -50,9 +52,10 @@ def build_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
-        epilog="Each command has its own --help with an example. Exit codes: 0 done, 1 `data check` found what "
-        "would stop training, 2 an error that you can fix (wrong input, full disk, no permission), 130 interrupted.",
+        epilog="Each command has its own --help with an example; `config EXP` prints all keys of an experiment. "
+        "Exit codes: 0 done, 1 `data check` found what would stop training, 2 an error that you can fix, 130 interrupted.",
     )
+    parser.add_argument("--version", action="version", version=f"fewshot-rvos {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     _training_arguments(_command(commands, "run"))
@@ -81,15 +84,15 @@ def build_parser() -> Parser:
 
     report = _command(commands, "report")
     report.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="evaluated run folder")
-    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="HTML file (default: report.html)")
+    report.add_argument("--out", type=Path, default=Path("report.html"), metavar="FILE", help="default: report.html")
     report.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown too")
     report.add_argument("--latex", type=Path, metavar="FILE", help="write the tables as LaTeX (booktabs) too")
     ablate = _command(commands, "ablate")
-    ablate.add_argument("ablation", type=Path, metavar="FILE", help="ablation file, e.g. experiments/ablations/affinity_loss.yaml")
+    ablate.add_argument("ablation", type=Path, metavar="FILE", help="e.g. experiments/ablations/affinity_loss.yaml")
     _override_argument(ablate)
-    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="folder of the ablation (default: runs/ablations/<its name>)")
-    ablate.add_argument("--jobs", type=int, help="jobs at a time (default: as many as cores and memory allow; on Slurm all)")
-    ablate.add_argument("--memory", type=float, metavar="GB", help="memory for all local jobs together (default: the machine's)")
+    ablate.add_argument("--out", type=Path, metavar="FOLDER", help="default: runs/ablations/<name of the ablation>")
+    ablate.add_argument("--jobs", type=int, help="jobs at a time (default: what cores and memory allow; on Slurm all)")
+    ablate.add_argument("--memory", type=float, metavar="GB", help="memory of all local jobs (default: the machine's)")
     ablate.add_argument("--retry", action="store_true", help="run jobs again that failed before")
     ablate.add_argument("--yes", action="store_true", help="allow more than 64 cells")
 
@@ -127,11 +130,10 @@ def build_parser() -> Parser:
     _override_argument(convert, "model.fusion=multiply")
     convert.add_argument(
         "--reinitialise",
-        nargs="+",
-        action="extend",
+        action="append",
         default=[],
-        metavar="PREFIX",
-        help="parts of the head that take no value from the file, e.g. decoder.class_embed",
+        metavar="PART",
+        help="part of the head that takes no value from the file, e.g. decoder.class_embed (may be repeated)",
     )
 
     export = _command(commands, "export")

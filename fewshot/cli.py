@@ -1,7 +1,7 @@
 """Command line: reads arguments, calls one function of the project, makes exit codes.
 
-Exit codes: 0 done; 1 `data check` found what would stop training; 2 an error that the user can fix: wrong input, full disk, no permission (one
-paragraph on stderr); 130 interrupted. Handlers import what they need, so that `--help` answers at once.
+Exit codes: 0 done; 1 `data check` found what would stop training; 2 an error that the user can fix, such as wrong input
+or a full disk (one paragraph on stderr); 130 interrupted. Handlers import what they need: `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from fewshot.config.experiment import ExperimentConfig
     from fewshot.results.evaluated import EvaluatedRun
 
+_REPEAT = "Free some space, then repeat the command: a training resumes, other commands start over."
 _DISK_ERRORS = {
-    errno.ENOSPC: "The disk is full. Free some space, then give the same command again: trainings and ablations resume, other commands start over.",
-    errno.EDQUOT: "The disk quota is used up. Free some space, then give the same command again: trainings and ablations resume, other commands start over.",
+    errno.ENOSPC: f"The disk is full. {_REPEAT}",
+    errno.EDQUOT: f"The disk quota is used up. {_REPEAT}",
     errno.EFBIG: "A file would grow over the allowed size. Raise the limit (ulimit -f) and try again.",
     errno.EACCES: "Permission denied. Change the permissions, or name another folder.",
     errno.EROFS: "The file system is read-only. Name another folder.",

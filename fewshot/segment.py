@@ -69,7 +69,8 @@ class Segmenter:
     def open(cls, folder: Path | str, device: torch.device | str = "cpu") -> Segmenter:
         """The model of a run (its checkpoint `evaluate.checkpoint`), or of a folder that `convert` wrote.
 
-        Raises CheckpointError where there are no weights, or they are damaged.
+        Of the latter, all but the model is the default (pictures of 256 pixels). Raises CheckpointError where there are
+        no weights, or they are damaged; ConfigError for a damaged config.
         """
         run, checkpoint = Run(Path(folder)), None
         if run.config_file.is_file():
@@ -89,8 +90,8 @@ class Segmenter:
         return next(self.network.parameters()).device
 
     def adapt(self, support: Sequence[AnnotatedClip]) -> AdaptedSegmenter:
-        """Take in K annotated clips of the new class, as the learner of the run does, gradient steps included where it
-        takes them. The model stays unchanged. UserError where there is none, or their numbers of frames differ.
+        """Take in K annotated clips of the new class, as the learner of the run does, with gradient steps where it takes
+        them (learner.min_shots). The model stays unchanged. UserError without clips, or if their numbers of frames differ.
         """
         lengths = sorted({len(clip.frames) for clip in support})
         if len(lengths) != 1:

@@ -125,8 +125,8 @@ class ModelConfig(Section):
     queries: int = Field(5, ge=1, description="Q, object queries of a frame.")
     query_mode: Literal["text", "dab"] = Field(
         "text",
-        description="`text`: the sentence is the query content; `dab`: learned content and boxes (released code; ignores "
-        "the sentence).",
+        description="`text`: the sentence is the query content; `dab`: learned content and boxes (released "
+        "code; ignores the sentence).",
     )
     fusion: Literal["residual", "multiply"] = Field(
         "residual",
@@ -142,7 +142,7 @@ class ModelConfig(Section):
         True, description="Add the supervised, class-free word prior: log-odds that a pixel looks as the words say."
     )
     freeze: tuple[str, ...] = Field(
-        (), description="Parts of the head that get no gradient, by dotted name, e.g. decoder.class_embed; released code: [affinity]."
+        (), description="Parts of the head that get no gradient, by dotted name; released code: [affinity]."
     )
 
     @model_validator(mode="after")

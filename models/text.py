@@ -28,7 +28,7 @@ class TextEncoder(nn.Module):
         source = _source(name)
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
-            # Of a folder without a tokenizer's files transformers makes one that knows no word, and says nothing.
+            # Without the tokenizer's files, transformers builds one with an empty vocabulary and says nothing.
             if set(self.tokenizer.get_vocab()) <= set(self.tokenizer.all_special_tokens):
                 raise OSError("its tokenizer has no vocabulary, so the tokenizer's files are missing")
             if pretrained:

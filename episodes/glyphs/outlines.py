@@ -32,8 +32,8 @@ class Outline:
     """A class's shape in unit coordinates; `ink` and `silhouette` are edges (E, 2, 2) float64.
 
     `ink` are the font's own contours (filled by the even-odd rule), `silhouette` is the outer shape without holes;
-    `solid` is true where ink covers most of the silhouette, so that its holes, not its strokes, are the drawing's lines.
-    `roomy` is true where the body between the lines is broad enough to show a texture.
+    `solid`: ink covers most of the silhouette, so that its holes, not its strokes, are the drawing's lines.
+    `roomy`: the body between the lines is broad enough to show a texture.
     """
 
     ink: np.ndarray

@@ -24,7 +24,7 @@ GridValues = Annotated[tuple[Any, ...], Field(min_length=1)]
 
 
 class SlurmConfig(Section):
-    """What is asked of Slurm for each job of the ablation (launcher `slurm`)."""
+    """Resources of each job of the ablation on Slurm (launcher `slurm`)."""
 
     partition: str | None = Field(None, description="Partition; null takes the cluster's default.")
     time: int = Field(240, ge=1, description="Minutes of a job; a longer training is requeued, three times at most.")
@@ -45,7 +45,7 @@ class AblationConfig(Section):
         {}, description="Dotted key: list of values. A cell for each combination, within each of `cells` if there are."
     )
     cells: dict[CellLabel, dict[str, Any]] = Field(
-        {}, description="Label: {dotted key: value}. Named variants; {} is the base itself. The first is compared with."
+        {}, description="Label: {dotted key: value}. Named variants; {} is the base. The first is the reference."
     )
     memory_gb: float = Field(3.0, gt=0, description="Memory in GB that a running cell is expected to need.")
     launcher: Literal["local", "slurm"] = Field(

@@ -95,7 +95,7 @@ class RunningJob:
         if not self._submitted.done():
             return None
         if self._local and not self._submitted.paths.result_pickle.exists():  # submitit would wait for it
-            self._job.append_log("The process was killed, perhaps for want of memory.")
+            self._job.append_log("The process was killed, possibly because it ran out of memory.")
             return 1
         problem = self._submitted.exception()
         if problem is None:

@@ -59,11 +59,11 @@ def run_ablation(
         text = collect(ablation, schedule, folder)
     if schedule.failed:
         missing = [cell.label for cell in ablation.cells if schedule.states[cell.label] != "done"]
-        tails = "; ".join(f"{job.name} ({job.log}): {job.log_tail()}" for job in schedule.failed)
+        logs = ", ".join(str(job.log) for job in schedule.failed)
         raise AblationError(
             f"{len(missing)} of {len(ablation.cells)} cells have no result ({', '.join(missing)}); "
             f"{folder / 'table.md'} has the others. "
-            f"Last lines of what failed: {tails}. Fix the cause, then give the same command with --retry."
+            f"See {logs}. Fix the cause, then give the same command with --retry."
         )
     return text
 
@@ -125,7 +125,7 @@ def _claimed(folder: Path) -> Iterator[int]:
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names - {_LOCK} and _MARK not in names:
-        raise ConfigError(f"{folder} is not empty, and not an ablation's: it has no {_MARK}. Choose another --out.")
+        raise ConfigError(f"{folder} is not empty and no ablation's folder (no {_MARK}). Choose another with --out.")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; an ablation needs a folder. Choose another with --out.")
     folder.mkdir(parents=True, exist_ok=True)

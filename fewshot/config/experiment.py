@@ -92,10 +92,10 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentCo
         raise ConfigError(f"{path} is an ablation, not an experiment. To run it: `ablate {path}`")
     for text in overrides:
         document = merge(document, parse_override(text))
-    if not document.values.keys() & {"name", "data"} and document.values.keys() <= ExperimentConfig.model_fields.keys():
+    if "name" not in document.values and document.values.keys() <= ExperimentConfig.model_fields.keys():
         raise ConfigError(
-            f"{path} is a part of an experiment (it has no name and no data): name it in `extends` of one, as "
-            "experiments/demo.yaml does"
+            f"{path} has no key `name`. If it is a part of an experiment, name it in `extends` of one, as "
+            "experiments/demo.yaml does; if it is an experiment, add a name, which is that of its run folder"
         )
     return check_section(ExperimentConfig, document, str(path))
 

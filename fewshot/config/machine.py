@@ -32,7 +32,7 @@ class MachineConfig(Section):
         Path("cache"),
         description="Folder that keeps image features of unchanged frames between runs; null computes them each time.",
     )
-    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl, and points of TensorBoard's training curves.")
+    log_every: int = Field(10, ge=1, description="Steps between lines of metrics.jsonl and points of TensorBoard.")
     checkpoint_every: int = Field(
         200, ge=1, description="Steps between checkpoints; validations and the last step save one too."
     )

@@ -18,9 +18,9 @@ def explain(error: ValidationError, model: type[BaseModel], document: Document, 
     # pydantic also counts the items of a list without the faulty ones, and calls that list too short.
     lists = {fault["loc"][:-1] for fault in faults}
     faults = [fault for fault in faults if fault["type"] != "too_short" or fault["loc"] not in lists]
-    count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    count = "1 error" if len(faults) == 1 else f"{len(faults)} errors"
     if any(document.overrides(tuple(map(str, fault["loc"]))) for fault in faults):
-        source = f"{source} with the command's overrides"
+        source = f"{source} (with overrides)"
     return f"{source} has {count}: " + " ".join(_sentence(dict(fault), model, document) for fault in faults)
 
 

@@ -29,8 +29,8 @@ class Query:
     def score(self, probability: Tensor, scoring: str) -> tuple[Scores, Scores]:
         """(J, F) of each frame: probability (T, h, w) of the picture without its padding.
 
-        `paper` scores at the network's size, except frames in which the object is too small for it: there an empty
-        answer would be right by the loss of the last pixel, so these are scored at the size of the files.
+        `paper` scores at the network's size, except frames in which the object is too small for it: resized, its
+        mask is empty, and so would be the right answer; these are scored at the size of the files.
         """
         tolerance = TOLERANCES[scoring]
         if scoring == "davis":

@@ -52,9 +52,9 @@ def table(exported: Export) -> str:
     twins = len(exported.renamed) - len(set(exported.renamed.values()))
     lines = [
         f"{'written':24}{len(exported.state):5}",
-        f"{'    of this model':24}{len(exported.renamed):5}   {twins} of them second names",
+        f"{'    of this model':24}{len(exported.renamed):5}   {twins} of them aliases",
         f"{'    carried along':24}{len(exported.carried):5}   {', '.join(sorted(exported.carried))}",
-        f"{'superseded':24}{len(exported.superseded):5}   {', '.join(sorted(exported.superseded))}",
+        f"{'replaced by ours':24}{len(exported.superseded):5}   {', '.join(sorted(exported.superseded))}",
     ]
     return "\n".join(line.rstrip() for line in lines)
 

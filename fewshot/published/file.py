@@ -37,7 +37,7 @@ def read_published(path: Path) -> dict[str, Tensor]:
     state = content.get("model", content) if isinstance(content, Mapping) else content
     if not isinstance(state, Mapping) or not state:
         raise ConversionError(
-            f"{path} holds no state dict but {_kind(state)}; wanted names with tensors, or a dict with them as `model`"
+            f"{path} holds no state dict but {_kind(state)}; expected a dict of tensors, alone or as `model`"
         )
     others = [f"{name!r} ({_kind(value)})" for name, value in state.items() if not isinstance(value, Tensor)]
     if others:

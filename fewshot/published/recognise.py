@@ -65,7 +65,7 @@ def recognise(published: Mapping[str, Tensor], text_encoder: str) -> ModelConfig
         )
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConversionError(f"the checkpoint's shapes do not make a model: {faults}") from error
+        raise ConversionError(f"no model has the checkpoint's shapes: {faults}") from error
 
 
 def recognise_image_encoder(published: Mapping[str, Tensor]) -> str:

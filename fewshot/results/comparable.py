@@ -43,7 +43,7 @@ def listed(differences: Iterable[Difference]) -> str:
 
 
 def benchmark_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """Whether two evaluations asked the same benchmark, by the facts of their summaries.
+    """Empty if two evaluations asked the same benchmark, by the facts of their summaries.
 
     Compared is the hash of what the benchmark holds: a folder's name says nothing (a copy is the same benchmark, other
     data under the same name is another), nor does the list of tasks. A summary without the hash is never the same.
@@ -70,7 +70,7 @@ def training_values(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def training_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Difference]:
-    """Whether two configs lead to the same weights, so that a training may be resumed, or shared, under the other."""
+    """Empty if two configs lead to the same weights: a training may be resumed, or shared, under the other."""
     return _differences(training_values(first), training_values(second))
 
 
@@ -83,7 +83,7 @@ def retraining_differences(trained: Mapping[str, Any], config: Mapping[str, Any]
 def experiment_differences(
     first: Mapping[str, Any], second: Mapping[str, Any], *, over: Literal["seed", "data.group"]
 ) -> list[Difference]:
-    """Whether two evaluated runs may be averaged over training seeds or over groups, by the facts of their summaries.
+    """Empty if two evaluated runs may be averaged over training seeds or over groups, by the facts of their summaries.
 
     Over seeds, only `seed` differs and both were asked the same tasks (the hash of their list says so, wherever the
     list comes from). Over groups, only `data.group` differs, and what follows from it: each group has tasks of its own,

@@ -59,11 +59,11 @@ class InitialWeights:
             reject_other_encoders(self.folder, self.trained_with, network.trunk, model)
         network.head.load_state_dict({**network.head.state_dict(), **self.head}, strict=True)
         log.info(
-            "initial weights of %s: %d tensors of the head, %d keep their drawn value; encoders %s",
+            "initial weights of %s: %d tensors of the head, %d stay as they were drawn; encoders %s",
             self.folder,
             len(self.head),
             len(self.left),
-            "by name" if self.encoders is None else "from there too",
+            "loaded by name" if self.encoders is None else "of the same folder",
         )
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C: what must not be cut in two is finished first, and processes that this one starts are out of its reach."""
+"""Ctrl-C: what must not be cut in two is finished first, and child processes do not receive it."""
 
 import signal
 import threading

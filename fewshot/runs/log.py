@@ -64,7 +64,7 @@ class RunLog:
 def log_evaluation(board: Path, step: int, values: Mapping[str, Any], summary: Summary) -> None:
     """The summary's J, F and J&F for TensorBoard at the checkpoint's step, and beside the config on its HPARAMS page.
 
-    They have a folder of their own in `board`, written again each time: TensorBoard keeps the first HPARAMS entry of a folder,
+    They have a folder of their own in `board`, written each time: TensorBoard keeps a folder's first HPARAMS entry,
     which is that of the training, and would show the scores of an earlier evaluation beside the new ones.
     """
     folder = board / _EVALUATION

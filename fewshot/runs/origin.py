@@ -29,13 +29,13 @@ class Origin:
         return {_CLASSES: list(self.classes), _UNKNOWN: self.unknown_of, _BENCHMARK: asdict(self.benchmark)}
 
     def data_changes(self, catalog: VideoCatalog, *, allowed: bool) -> list[str]:
-        """What `catalog` holds otherwise than the benchmark of the training; CheckpointError unless that is allowed."""
+        """How `catalog` differs from the benchmark of the training; CheckpointError unless that is allowed."""
         changes = self.benchmark.changes(catalog.content)
         if changes and not allowed:
             raise CheckpointError(
                 f"{self.weights} was trained on other data than {catalog.root} holds now: {'; '.join(changes)}. "
                 "Restore the data, name its folder with data.root, or give --allow-changed-data to continue with the "
-                "data as it is, which the run's record will say. (evaluate.transfer tests on another benchmark.)"
+                "data as it is (recorded with the run). (evaluate.transfer tests on another benchmark.)"
             )
         return changes
 

@@ -77,8 +77,8 @@ def group_runs(runs: Sequence[EvaluatedRun]) -> list[Experiment]:
         for other in trainings:
             if other.seed == run.seed:
                 raise UserError(
-                    f"{other.folder} and {run.folder} are one experiment with one training seed ({run.seed}): counted "
-                    "twice, they would make the result look surer than it is. Name one of them"
+                    f"{other.folder} and {run.folder} are one experiment with one training seed ({run.seed}): both "
+                    "would make the interval too narrow. Name one of them"
                 )
         trainings.append(run)
     return [Experiment(one[0].label, tuple(sorted(one, key=lambda run: run.seed))) for one in experiments]

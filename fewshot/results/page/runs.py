@@ -23,7 +23,8 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
             scorings = ", ".join(dict.fromkeys(row.scoring for row in run.rows))
             groups = ", ".join(map(str, sorted({row.group for row in run.rows})))
             body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks_note(run.summary)))
-    note = "Runs that differ in their training seed alone (name, place of the data and machine do not count) are one experiment, named after its first run."
+    note = "Runs that differ only in their training seed are one experiment, named after its first run."
+    note += " Name, place of the data and machine do not count."
     return Section("Runs", (Table("Runs in this report", head, tuple(body), note),))
 
 
