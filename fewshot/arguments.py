@@ -53,7 +53,7 @@ def build_parser() -> Parser:
         prog=PROGRAM,
         description="Few-shot referring video object segmentation: meta-train, adapt, evaluate.",
         epilog="Each command has its own --help with an example; `config EXP` prints all keys of an experiment. "
-        "Exit codes: 0 done, 1 `data check` found what would stop training, 2 an error that you can fix, 130 interrupted.",
+        "Exit codes: 0 done, 1 `data check` found errors, 2 an error that you can fix, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"fewshot-rvos {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -90,8 +90,8 @@ class Segmenter:
         return next(self.network.parameters()).device
 
     def adapt(self, support: Sequence[AnnotatedClip]) -> AdaptedSegmenter:
-        """Take in K annotated clips of the new class, as the learner of the run does, with gradient steps where it takes
-        them (learner.min_shots). The model stays unchanged. UserError without clips, or if their numbers of frames differ.
+        """Take in K annotated clips of the new class, as the run's learner does, with gradient steps from
+        `learner.min_shots` clips on. The model stays unchanged. UserError without clips, or if their lengths differ.
         """
         lengths = sorted({len(clip.frames) for clip in support})
         if len(lengths) != 1:

@@ -49,7 +49,7 @@ TINY_MACHINE = {"threads": 1, "checkpoint_every": 1, "log_every": 1, "save_overl
 
 @dataclass(frozen=True)
 class TinySet:
-    """A written benchmark and a folder for trunk features that all its runs share."""
+    """A written benchmark and a folder for image features that all its runs share."""
 
     root: Path
     cache: Path

@@ -51,7 +51,7 @@ class ClipPicture:
     def of_clips(cls, clips: Clips, masks: Tensor, clip: int = 0) -> Self:
         """One of N clips without its padding, masks (N, T, H, W) bool. ValueError if they carry no frames."""
         if clips.frames is None:
-            raise ValueError("these clips hold trunk features only; load them with frames to draw them")
+            raise ValueError("these clips hold image features only; load them with frames to draw them")
         rows, columns = clips.picture(clip)
         frames = clips.frames[clip, :, :, rows, columns].permute(0, 2, 3, 1)
         return cls(

@@ -105,15 +105,15 @@ def cached_features(
     missing = store.missing(frames)
     if missing:
         log.info(
-            "trunk features: %d of %d frames are kept in %s", len(frames) - len(missing), len(frames), store.folder
+            "image features: %d of %d frames are kept in %s", len(frames) - len(missing), len(frames), store.folder
         )
-        with Progress("trunk features", len(missing), unit="frame") as progress:
+        with Progress("image features", len(missing), unit="frame") as progress:
             store.fill(missing, image, device, progress.update)
     return store
 
 
 def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
-    """Compute all trunk features that a run of this config reads; None if it caches none.
+    """Compute all image features that a run of this config reads; None if it caches none.
 
     Runs that start at the same time, on one benchmark and encoder, then find them and do not compute them twice.
     """

@@ -1,4 +1,4 @@
-"""Frozen trunk features of frames, computed once and kept on disk.
+"""Image features of frames, from the frozen encoder, computed once and kept on disk.
 
 A frame's features are a function of its file's content, the picture size and the encoder, so that is their key: a moved
 benchmark is still found, a changed picture or encoder is not. Only for frames without augmentation.

@@ -1,4 +1,4 @@
-"""Cached trunk features: equal to computed ones, found again where they hold, and not where they do not."""
+"""Cached image features: equal to computed ones, found again where they hold, and not where they do not."""
 
 import shutil
 from collections.abc import Callable
