@@ -17,4 +17,4 @@ class Control(StrEnum):
 
     WRONG_CLASS = "support_wrong_class", "support of another class that the query video also holds", "wrong class"
     NO_MASK = "support_none", "no support mask", "no mask"
-    WRONG_SENTENCE = "text_wrong_object", "sentence of another object of the query video", "wrong text"
+    WRONG_SENTENCE = "text_wrong_object", "sentence of another object of the query video", "wrong sentence"

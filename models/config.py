@@ -47,7 +47,7 @@ class AffinityConfig(Section):
 
 
 class MaskConfig(Section):
-    """From memory to masks."""
+    """Feature pyramid and mask heads: from encoder features to mask logits."""
 
     head: Literal["dense", "query", "hybrid"] = Field(
         "hybrid",

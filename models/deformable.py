@@ -97,6 +97,7 @@ class EncoderLayer(nn.Module):
         self.norm2 = nn.LayerNorm(hidden)
 
     def forward(self, tokens: Tensor, positions: Tensor, references: Tensor, valid: Tensor, sizes: Sizes) -> Tensor:
+        """tokens, positions (N, S, C); the rest as in `DeformableAttention` -> (N, S, C)."""
         attended = self.self_attn(tokens + positions, references, tokens, valid, sizes)
         return self.norm2(self.ffn(self.norm1(tokens + self.drop(attended))))
 

@@ -90,7 +90,7 @@ def level_projection(stride: int, channels: dict[int, int], hidden: int) -> nn.S
 
 
 class FewShotRVOS(nn.Module):
-    """Trunk and head, built by this config."""
+    """Support and query clips in, a `Prediction` for the query out: trunk and head, built by this config."""
 
     def __init__(self, config: ModelConfig, trunk: Trunk, head: Head) -> None:
         super().__init__()

@@ -58,6 +58,7 @@ class Trunk(nn.Module):
 
     @torch.no_grad()
     def forward(self, clips: Clips) -> Encoded:
+        """N clips -> their features, words and sentences (shapes: `Encoded`)."""
         words, word_valid, sentence = self.text(clips.sentences)
         return Encoded(self.pyramid(clips), clips.valid, clips.times, words, word_valid, sentence)
 

@@ -18,12 +18,14 @@ class Draws:
         self._generator = np.random.default_rng([seed, index])
 
     def uniform(self, low: float, high: float) -> float:
+        """In [low, high)."""
         return low + (high - low) * float(self._generator.random())
 
     def chance(self, probability: float) -> bool:
         return float(self._generator.random()) < probability
 
     def below(self, count: int) -> int:
+        """One of 0..count-1."""
         return int(float(self._generator.random()) * count)
 
     def pick(self, items: Sequence[T]) -> T:

@@ -1,4 +1,4 @@
-"""Meta-training on the base classes."""
+"""The section `train`."""
 
 from typing import Annotated, Literal, Self
 

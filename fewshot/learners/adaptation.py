@@ -19,7 +19,7 @@ from torch.func import functional_call
 from episodes.errors import ConfigError
 from episodes.types import Support, Truth
 from fewshot.learners.base import Learner
-from fewshot.learners.inner_loss import AnnotatedClips, HeadCall
+from fewshot.learners.inner_loss import EncodedClips, HeadCall
 from fewshot.learners.predictor import Predictor
 from models.head import Head
 from models.network import FewShotRVOS
@@ -41,7 +41,7 @@ class InnerLoop:
 class AdaptingLearner(Learner):
     """Takes gradient steps on the weights of a scope; all K shots then serve as memory of the prediction.
 
-    With `early_stop` a part of the support takes no part in the steps (`AnnotatedClips.hold_out`), and the weights with
+    With `early_stop` a part of the support takes no part in the steps (`EncodedClips.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
     A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps anyway.
     """
@@ -52,7 +52,7 @@ class AdaptingLearner(Learner):
         adaptable(network.head, inner.scope)  # an unknown or empty scope is rejected here
 
     @abstractmethod
-    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
+    def descend(self, shown: EncodedClips) -> Iterator[Weights]:
         """Detached weights of the scope after 0, 1, 2, ... steps on their `inner_loss`. The network stays unchanged."""
 
     def takes_steps(self, support: Support) -> bool:
@@ -82,15 +82,15 @@ class AdaptingLearner(Learner):
             if step in steps:
                 yield step, self._predictor(weights, shown)
 
-    def _shown(self, support: Support) -> AnnotatedClips:
+    def _shown(self, support: Support) -> EncodedClips:
         self.network.eval()
-        return AnnotatedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
+        return EncodedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
 
-    def _parts(self, shown: AnnotatedClips) -> tuple[AnnotatedClips, AnnotatedClips | None]:
+    def _parts(self, shown: EncodedClips) -> tuple[EncodedClips, EncodedClips | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""
         return shown.hold_out() if self.inner.early_stop else (shown, None)
 
-    def _predictor(self, weights: Weights, shown: AnnotatedClips) -> Predictor:
+    def _predictor(self, weights: Weights, shown: EncodedClips) -> Predictor:
         head = copy.deepcopy(self.network.head).requires_grad_(False)
         for name, value in weights.items():
             head.get_parameter(name).copy_(value)
@@ -104,7 +104,7 @@ class Finetune(AdaptingLearner):
         super().__init__(network, inner=inner)
         self.optimizer = torch.optim.Adam if optimizer == "adam" else torch.optim.SGD
 
-    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
+    def descend(self, shown: EncodedClips) -> Iterator[Weights]:
         head = self.network.head
         weights = {name: p.detach().clone().requires_grad_() for name, p in adaptable(head, self.inner.scope).items()}
         changed = list(weights.values())

@@ -24,7 +24,7 @@ from fewshot.learners.adaptation import (
     with_weights,
     without_dropout,
 )
-from fewshot.learners.inner_loss import AnnotatedClips, mean_losses, one_by_one
+from fewshot.learners.inner_loss import EncodedClips, mean_losses, one_by_one
 from models.head import Head, Prediction
 from models.network import FewShotRVOS
 from models.second_order import twice_differentiable
@@ -78,7 +78,7 @@ class MAML(AdaptingLearner):
         rate = self.inner.learning_rate
         return self.learn2learn.algorithms.MAML(self.head, lr=rate, first_order=self.order == 1).clone()
 
-    def descend(self, shown: AnnotatedClips) -> Iterator[Weights]:
+    def descend(self, shown: EncodedClips) -> Iterator[Weights]:
         with torch.enable_grad():
             clone = self.clone()
         for step in count():

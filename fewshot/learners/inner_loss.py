@@ -22,23 +22,23 @@ HeadCall = Callable[[Encoded, Tensor, Encoded], Prediction]
 
 
 @dataclass(frozen=True)
-class AnnotatedClips:
+class EncodedClips:
     """Clips as the trunk sees them, and their truth; `config` weighs their losses."""
 
     encoded: Encoded
     truth: Truth
     config: LossConfig
 
-    def select(self, clips: list[int]) -> AnnotatedClips:
+    def select(self, clips: list[int]) -> EncodedClips:
         """The clips with these positions, with no more padding than the largest of them needs."""
         chosen = self.encoded.select(clips)
-        return AnnotatedClips(chosen, self.truth.select(clips, chosen.size), self.config)
+        return EncodedClips(chosen, self.truth.select(clips, chosen.size), self.config)
 
-    def take_frames(self, frames: list[int]) -> AnnotatedClips:
+    def take_frames(self, frames: list[int]) -> EncodedClips:
         """The frames at these positions of every clip, and the masks of the referred objects alone."""
-        return AnnotatedClips(self.encoded.take_frames(frames), Truth(self.truth.masks[:, frames]), self.config)
+        return EncodedClips(self.encoded.take_frames(frames), Truth(self.truth.masks[:, frames]), self.config)
 
-    def losses(self, head: HeadCall, support: AnnotatedClips) -> dict[str, Tensor]:
+    def losses(self, head: HeadCall, support: EncodedClips) -> dict[str, Tensor]:
         """The objective on these clips with the clips of `support` as memory: terms and `total`.
 
         Of support clips the losses that need the masks of every object of the class are left out: they have that of
@@ -61,7 +61,7 @@ class AnnotatedClips:
         odd = list(range(1, frames, 2)) or [0]
         return self.take_frames(odd).losses(head, self.take_frames(list(range(0, frames, 2))))["total"]
 
-    def hold_out(self) -> tuple[AnnotatedClips, AnnotatedClips]:
+    def hold_out(self) -> tuple[EncodedClips, EncodedClips]:
         """(what adaptation may use, what it never sees): the last shot, or the last frame of a single shot.
 
         ValueError if there is one frame in all (the config rejects that first).
@@ -74,11 +74,11 @@ class AnnotatedClips:
         return self.take_frames(list(range(frames - 1))), self.take_frames([frames - 1])
 
 
-def one_by_one(network: FewShotRVOS, batch: Episode) -> Iterator[tuple[AnnotatedClips, AnnotatedClips]]:
+def one_by_one(network: FewShotRVOS, batch: Episode) -> Iterator[tuple[EncodedClips, EncodedClips]]:
     """Support and query of each of the B episodes of a batch; the trunk runs once for all of them."""
     config, shots = network.config.loss, batch.shots
-    query = AnnotatedClips(network.trunk(batch.query), batch.truth, config)
-    support = AnnotatedClips(network.trunk(batch.support.clips), Truth(batch.support.masks), config)
+    query = EncodedClips(network.trunk(batch.query), batch.truth, config)
+    support = EncodedClips(network.trunk(batch.support.clips), Truth(batch.support.masks), config)
     for number in range(len(batch.specs)):
         yield support.select(list(range(number * shots, (number + 1) * shots))), query.select([number])
 

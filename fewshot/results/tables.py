@@ -35,6 +35,7 @@ def results_table(summary: Summary) -> str:
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
     notes += [f"Task list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
+    notes += ["seconds: wall time of all answers of a row, adaptation included."] if summary.rows else []
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
 
 

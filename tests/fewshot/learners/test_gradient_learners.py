@@ -18,7 +18,7 @@ from episodes.types import Clips, Episode, Support, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import MAML, InnerLoop, Learner, MetaSGD, Reptile, build_learner
 from fewshot.learners.adaptation import AdaptingLearner, adaptable, is_measured
-from fewshot.learners.inner_loss import AnnotatedClips
+from fewshot.learners.inner_loss import EncodedClips
 from models.network import FewShotRVOS
 from models.objective import objective
 from models.trunk import Encoded
@@ -41,8 +41,8 @@ def learner(network: FewShotRVOS, name: Any, **values: Any) -> Any:
     return build_learner(LearnerConfig(name=name, **settings), network)
 
 
-def task_of(network: FewShotRVOS, support: Support) -> AnnotatedClips:
-    return AnnotatedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
+def task_of(network: FewShotRVOS, support: Support) -> EncodedClips:
+    return EncodedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
 
 
 def gradients(network: FewShotRVOS, backward: Any) -> dict[str, Tensor]:
@@ -388,9 +388,9 @@ def test_adam_and_plain_descent_are_what_finetune_says() -> None:
 def test_early_stop_takes_back_what_the_inner_loss_misleads(name: str, shots: int) -> None:
     """The inner loss is turned round, so that each step worsens what is held out."""
     network, support = small_network(), random_support(shots, frames=3)
-    honest = AnnotatedClips.inner_loss
+    honest = EncodedClips.inner_loss
 
-    with patch.object(AnnotatedClips, "inner_loss", lambda task, head, step: -honest(task, head, step)):
+    with patch.object(EncodedClips, "inner_loss", lambda task, head, step: -honest(task, head, step)):
         misled, stopped = (
             learner(network, name, steps=5, early_stop=stop).adapt(support).head.state_dict() for stop in (False, True)
         )

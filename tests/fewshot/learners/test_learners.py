@@ -13,7 +13,7 @@ from episodes.errors import ConfigError
 from episodes.types import Clips, Episode, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import Conditioning, Decoding, Finetune, InnerLoop, Predictor, build_learner
-from fewshot.learners.inner_loss import AnnotatedClips
+from fewshot.learners.inner_loss import EncodedClips
 from models.decoder import DecoderOutput
 from models.head import Prediction
 from models.network import FewShotRVOS
@@ -255,7 +255,7 @@ def test_finetuning_changes_its_scope_alone(scope: str) -> None:
 def test_finetuning_lowers_its_loss_on_the_support() -> None:
     network = small_network()
     learner, support = finetune(network, steps=15, rate=3e-3), random_support(2)
-    shown = AnnotatedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
+    shown = EncodedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
 
     tuned = learner.adapt(support).head
 
