@@ -18,7 +18,7 @@ _STEPS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 @dataclass(frozen=True)
 class Pose:
-    """One object in one frame: its centre and size as shares of the frame's side, and how its outline is bent and tilted.
+    """One object in one frame: centre and size as shares of the frame's side, and how its outline is bent and tilted.
     `turn` is the tangent of half the angle: rotation then needs no sine, whose last bit differs between machines."""
 
     x: float

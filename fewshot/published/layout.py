@@ -170,7 +170,7 @@ def from_published(
             names = " or ".join(published_names(ours)) or "part like it"
             faults.append(f"{ours!r} gets no value: the checkpoint has no {names}")
     if faults:
-        raise ConversionError(f"The checkpoint does not fit this model, {len(faults)} faults: {'; '.join(faults)}")
+        raise ConversionError(f"The checkpoint does not fit this model, {len(faults)} errors: {'; '.join(faults)}")
     return made
 
 

@@ -59,10 +59,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], tuple[str, str, str]]] = {
     "missing frame": (lambda root: (root / FRAME).unlink(), ("missing frame", "error", FRAME)),
     "missing mask": (lambda root: (root / MASK).unlink(), ("missing mask", "error", MASK)),
     "small mask": (lambda root: Image.new("L", (9, 24), 1).save(root / MASK), ("size mismatch", "error", MASK)),
-    "cut frame": (lambda root: cut(root / FRAME), ("unreadable image", "error", FRAME)),
-    "cut mask": (lambda root: cut(root / MASK), ("unreadable image", "error", MASK)),
-    "text as a frame": (lambda root: (root / FRAME).write_text("x"), ("unreadable image", "error", FRAME)),
-    "colour mask": (lambda root: Image.new("RGB", (24, 24)).save(root / MASK), ("unreadable image", "error", MASK)),
+    "cut frame": (lambda root: cut(root / FRAME), ("unreadable picture", "error", FRAME)),
+    "cut mask": (lambda root: cut(root / MASK), ("unreadable picture", "error", MASK)),
+    "text as a frame": (lambda root: (root / FRAME).write_text("x"), ("unreadable picture", "error", FRAME)),
+    "colour mask": (lambda root: Image.new("RGB", (24, 24)).save(root / MASK), ("unreadable picture", "error", MASK)),
     "video absent from the index": (
         lambda root: (root / "train/JPEGImages/stranger").mkdir(),
         ("id absent from meta", "warning", "train/JPEGImages/stranger"),
@@ -170,11 +170,11 @@ def test_the_table_and_the_json_tell_the_same(root: Path) -> None:
     content = json.loads(json.dumps(report.as_json()))
     assert content["errors"] == 2
     assert content["stops_training"] is True
-    assert [problem["kind"] for problem in content["problems"]] == ["missing frame", "unreadable image"]
+    assert [problem["kind"] for problem in content["problems"]] == ["missing frame", "unreadable picture"]
     lines = report.as_table().splitlines()
     assert len(lines) == 4
     assert lines[1].split()[:4] == ["error", "missing", "frame", FRAME]
-    assert lines[-1].endswith("2 errors, 0 warnings: training would stop")
+    assert lines[-1].endswith("2 errors, 0 warnings: a training that meets the errors stops")
 
 
 def test_a_folder_without_an_index_is_a_layout_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from episodes.errors import CheckpointError, ReadError
-from fewshot import cli
+from fewshot import __version__, cli
 from fewshot.arguments import PROGRAM
 from fewshot.config.experiment import load_config
 from fewshot.runs.run import Run
@@ -90,6 +90,18 @@ def test_each_command_has_an_example_that_its_own_parser_takes(capsys, command):
     assert cli.build_parser().parse_args(words).command == " ".join(command)
 
 
+def test_a_part_that_is_initialised_again_takes_no_override_along():
+    words = ["convert", "a.pth", "out", "--reinitialise", "decoder", "--reinitialise", "fpn", "seed=1"]
+    options, rest = cli.build_parser().parse_known_args(words)
+    assert (options.reinitialise, options.overrides + rest) == (["decoder", "fpn"], ["seed=1"])
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        call("--version")
+    assert capsys.readouterr().out == f"fewshot-rvos {__version__}\n"
+
+
 def test_every_command_has_a_handler_and_every_handler_a_command():
     assert set(cli._HANDLERS) == {" ".join(command) for command in COMMANDS}
 
@@ -117,7 +129,7 @@ def test_numbers_of_things_are_at_least_1(experiment, capsys, words):
 
 def test_a_list_with_a_wrong_item_has_one_fault(experiment, capsys):
     assert call("config", experiment, "evaluate.shots=[100]") == 2
-    assert "has one fault" in capsys.readouterr().err
+    assert "has 1 error" in capsys.readouterr().err
 
 
 def test_a_missing_package_leads_to_the_installation(experiment, monkeypatch, capsys):
@@ -184,7 +196,7 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("train", "small.yaml", "train.steps=-1"), ("train.steps",)),
         (
             ("config", "small.yaml", "trian.steps=1"),
-            ("with the command's overrides", "override 'trian.steps=1'", "'train'"),
+            ("(with overrides)", "override 'trian.steps=1'", "'train'"),
         ),
         (("config", "small.yaml", "evaluate.shots=1"), ("expected a list, such as [1]",)),
         (("config", "small.yaml", "data.group=5"), ("at least 1, at most 4",)),
@@ -193,7 +205,7 @@ def test_the_resolved_config_is_kept_in_the_run_folder_and_can_be_trained_again(
         (("evaluate", "."), ("is not a run folder",)),
         (("evaluate", "small.yaml"), ("small.yaml is a file, not a run folder",)),
         (("config", "small.yaml", "evaluate.support_videos=1"), ("evaluate (override 'evaluate.support_videos=1')",)),
-        (("config", "part.yaml"), ("part.yaml is a part of an experiment", "`extends`")),
+        (("config", "part.yaml"), ("part.yaml has no key `name`", "`extends`")),
         (("data", "glyphs", "out", "sede=1"), ("'sede'", "'seed'")),
         (("data", "glyphs", "small.yaml"), ("small.yaml",)),
         (("data", "check", "nowhere"), ("nowhere",)),

@@ -226,7 +226,7 @@ def test_a_folder_of_other_things_is_not_made_an_ablation(tiny_set, tmp_path, mo
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("keep")
     assert cli.main(["ablate", "study.yaml", "--out", str(tmp_path / "mine")]) == 2
-    assert "mine is not empty, and not an ablation's" in capsys.readouterr().err
+    assert "mine is not empty and no ablation's folder" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 

@@ -35,6 +35,7 @@ def count(jobs, verb):
         ("data.root: [here, there]", 1),
         ("data.group: [1, 2]", 2),
         ("train.validate_every: [0, 2]", 2),
+        ("learner.steps: [1, 2], evaluate.checkpoint: [best]", 2),  # validations adapt, and they choose the best
         ("machine.checkpoint_every: [1, 2]", 1),
     ],
 )

@@ -202,7 +202,7 @@ def test_an_unknown_key_in_a_part_is_found_in_the_file_that_set_it(write):
 
 def test_all_faults_are_named_at_once(write):
     message = rejected(write(MINIMAL), "seed=-1", "train.steps=-1", "nmae=x")
-    assert all(word in message for word in ("3 faults", "seed", "train.steps", "'nmae'"))
+    assert all(word in message for word in ("3 errors", "seed", "train.steps", "'nmae'"))
 
 
 def test_a_missing_key_is_named_with_its_meaning(write):

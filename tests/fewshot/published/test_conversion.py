@@ -297,7 +297,7 @@ def test_every_unknown_missing_and_reshaped_entry_is_listed_with_both_shapes(rej
 
     message = rejection("convert", "in.pth", "weights")
 
-    assert "3 faults" in message
+    assert "3 errors" in message
     assert "'strange.weight' is not a name" in message
     assert "'head.dynamic.controller.layers.1.bias' gets no value" in message
     assert "(32, 65, 1, 1)" in message

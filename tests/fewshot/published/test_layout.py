@@ -174,7 +174,7 @@ def test_all_faults_are_listed_at_once() -> None:
     for spoil in (_unknown, _half_a_form, _reshaped, _untied):
         spoil(published, own)
 
-    with pytest.raises(UserError, match="4 faults") as rejected:
+    with pytest.raises(UserError, match="4 errors") as rejected:
         from_published(published, own)
     for name in ("module.strange", "refpoint_embed", r"(2, 9)", "different values"):
         assert name in str(rejected.value)

@@ -76,14 +76,14 @@ def test_only_items_that_both_answered_count(tmp_path: Path) -> None:
 def test_equal_support_lists_are_said_to_be_equal(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "a", better), write_run(tmp_path / "b", mixed)
     manifest = first.summary.facts["manifest"]
-    assert f"Support list (manifest) of both: {manifest}" in comparison_table(first, second, resamples=20)
+    assert f"Task list (manifest) of both: {manifest}" in comparison_table(first, second, resamples=20)
 
 
 def test_other_support_clips_are_said_to_pair_queries_alone(tmp_path: Path) -> None:
     first, second = write_run(tmp_path / "a", better), write_run(tmp_path / "b", mixed, support="b")
     table = comparison_table(first, second, resamples=20)
     hashes = [run.summary.facts["manifest"][:12] for run in (first, second)]
-    assert f"The support lists differ (manifest {hashes[0]} in A, {hashes[1]} in B)" in table
+    assert f"The task lists differ (manifest {hashes[0]} in A, {hashes[1]} in B)" in table
     assert "in the clips of 6 of 6 tasks: paired on queries, not on supports" in table
 
 
@@ -91,7 +91,7 @@ def test_lists_that_differ_only_in_what_is_not_compared_are_paired_on_supports(t
     first = write_run(tmp_path / "a", better, shots=(1, 5), seeds=(0, 1))
     second = write_run(tmp_path / "b", mixed, shots=(1,), seeds=(1,))
     table = comparison_table(first, second, resamples=20)
-    assert "The support lists differ" in table
+    assert "The task lists differ" in table
     assert table.endswith("but not in the support clips of these rows: paired on queries and supports.")
     row = Row("cma", 1, None, "paper", 1)
     found = compare((first, second), (row, row), resamples=20)
