@@ -324,7 +324,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(experim
     with monkeypatch.context() as patched:
         patched.setattr(tensor_folder, "_write", until_full)
         message = said("train", experiment, "machine.keep_checkpoints=9")
-    assert "The disk is full. Free some space, then give the same command again" in message
+    assert "The disk is full. Free some space, then repeat the command" in message
     names = sorted(path.name for path in Path("runs/tiny/checkpoints").iterdir())
     assert names == ["step-00000001", "step-00000002"]
     assert_goes_on_as_if_nothing_had_been(experiment)

@@ -61,7 +61,7 @@ def test_faithful_differs_from_the_papers_network_in_exactly_the_documented_sett
     found = differences(model_of("published.yaml"), model_of("faithful.yaml"))
 
     show("published -> faithful", found)
-    assert found == documented("What the release does otherwise")
+    assert found == documented("What the release does differently")
 
 
 def test_the_default_differs_from_the_papers_network_in_exactly_the_documented_settings(model_of: Any) -> None:
@@ -75,7 +75,7 @@ def test_faithful_differs_from_the_default_in_the_settings_of_both_tables_and_no
     found = differences(model_of("default.yaml"), model_of("faithful.yaml"))
 
     show("default -> faithful", found)
-    assert found == documented("What we add") | documented("What the release does otherwise")
+    assert found == documented("What we add") | documented("What the release does differently")
 
 
 def test_the_faithful_experiment_differs_from_ours_by_its_model_and_the_documented_training() -> None:
@@ -85,7 +85,7 @@ def test_the_faithful_experiment_differs_from_ours_by_its_model_and_the_document
     show("mini_ytvos_cma -> mini_ytvos_faithful", found)
     who = {key for key in found if key == "name" or key.startswith(("learner.", "evaluate.label", "evaluate.methods"))}
     rest = {key: value for key, value in found.items() if key not in who and not key.startswith("model.")}
-    assert rest == documented("What the release does otherwise", table=1)
+    assert rest == documented("What the release does differently", table=1)
 
 
 # --------------------------------------------------------------------------- the experiments of the official sets

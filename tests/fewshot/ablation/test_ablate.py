@@ -183,7 +183,8 @@ def test_of_cells_added_later_only_what_is_missing_runs_and_one_that_fails_is_re
     assert starts(study) == [[0], [0]], "both fit a training that is there"
     message = err.splitlines()[-1]
     assert message.startswith("Error: 1 of 5 cells have no result (hopeless)")
-    assert "the head has no part 'nothing'" in message
+    assert "hopeless/log.txt" in message
+    assert "the head has no part 'nothing'" in err
     assert "--retry" in message
     rows = markdown_rows((folder / "table.md").read_text())
     assert ("three", "cma", "1") in [row[:3] for row in rows]

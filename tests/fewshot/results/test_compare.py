@@ -92,7 +92,7 @@ def test_lists_that_differ_only_in_what_is_not_compared_are_paired_on_supports(t
     second = write_run(tmp_path / "b", mixed, shots=(1,), seeds=(1,))
     table = comparison_table(first, second, resamples=20)
     assert "The task lists differ" in table
-    assert table.endswith("but not in the support clips of these rows: paired on queries and supports.")
+    assert table.endswith("but the support clips of these rows are the same: paired on queries and supports.")
     row = Row("cma", 1, None, "paper", 1)
     found = compare((first, second), (row, row), resamples=20)
     assert (found.other_supports, found.tasks) == (0, 3)
