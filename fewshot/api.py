@@ -36,7 +36,8 @@ def run(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = Fa
     checkpoint = started.required_checkpoint(config.evaluate.checkpoint)
     if not allow_changed_data and started.is_evaluated(config, checkpoint):
         return started.evaluated()
-    return evaluate_run(folder, config, allow_changed_data=allow_changed_data)
+    evaluated = open_evaluation_set(config, read_origin(checkpoint), allow_changed_data=allow_changed_data)
+    return evaluate_run(folder, config, evaluated)
 
 
 def evaluate(
@@ -52,7 +53,8 @@ def evaluate(
     origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
     write_data_if_absent(config.data)
     # An impossible evaluation is rejected here, before a folder is made.
-    warn_if_unpaired(open_evaluation_set(config, origin, allow_changed_data=allow_changed_data), trained.results.tasks)
+    evaluated = open_evaluation_set(config, origin, allow_changed_data=allow_changed_data)
+    warn_if_unpaired(evaluated, trained.results.tasks)
     if shown.folder.resolve() != trained.folder.resolve():
         shown.show(config, trained)
-    return evaluate_run(shown.folder, config, allow_changed_data=allow_changed_data)
+    return evaluate_run(shown.folder, config, evaluated)

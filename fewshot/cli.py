@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from episodes.errors import ConfigError, UserError
 from fewshot.arguments import PROGRAM, build_parser
+from fewshot.runs.interruption import sigterm_interrupts
 
 if TYPE_CHECKING:
     from fewshot.config.experiment import ExperimentConfig
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from fewshot.runs.progress import start_logging
 
         start_logging()
-        return handler(options)
+        with sigterm_interrupts():
+            return handler(options)
     except UserError as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:

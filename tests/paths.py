@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def outside_data(variable: str) -> Path:
     """The folder that an environment variable names; a path that does not exist where it is not set."""
-    return Path(os.environ.get(variable) or ROOT / f"{variable} is not set").resolve()
+    return Path(os.environ.get(variable) or ROOT / f"<{variable}>").resolve()
 
 
 REFERENCE = outside_data("CMA_REFERENCE")  # expected values of the published network and metric

@@ -63,7 +63,10 @@ def _already_there(out: Path, config: GlyphsConfig) -> bool:
         raise GlyphsError(f"{out} is a file; the benchmark needs a folder: give another path")
     mark = out / MARK
     if not mark.is_file():
-        raise GlyphsError(f"{out} is not empty and has no {MARK}: give a new folder, or remove this one first")
+        raise GlyphsError(
+            f"{out} is not empty and has no {MARK}: give a new folder; "
+            "for a benchmark of your own, set data.glyphs=null"
+        )
     try:
         found = json.loads(mark.read_text("utf-8"))
     except ValueError as error:

@@ -15,7 +15,7 @@ from episodes.files import json_digest
 from episodes.task_file import task_file_text
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.evaluation.evaluator import Evaluator
-from fewshot.evaluation.tasks import open_evaluation_set
+from fewshot.evaluation.tasks import EvaluationSet, open_evaluation_set
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import CurvePoint, Record
 from fewshot.results.summary import summarise
@@ -30,16 +30,17 @@ log = logging.getLogger(__name__)
 TaskScores = tuple[list[Record], list[CurvePoint]]
 
 
-def evaluate_run(run_folder: Path, config: ExperimentConfig, *, allow_changed_data: bool = False) -> EvaluatedRun:
+def evaluate_run(run_folder: Path, config: ExperimentConfig, evaluated: EvaluationSet | None = None) -> EvaluatedRun:
     """Evaluates the checkpoint that the config chooses; its results replace those of the run folder as one unit.
 
-    CheckpointError if the benchmark is another than that of the training, unless `allow_changed_data`.
+    `evaluated`: what to evaluate on, where that was opened already. CheckpointError if it is opened here, and the
+    benchmark is another than that of the training.
     """
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
     run = Run(run_folder)
     checkpoint = run.required_checkpoint(config.evaluate.checkpoint)
-    evaluated = open_evaluation_set(config, read_origin(checkpoint), allow_changed_data=allow_changed_data)
+    evaluated = evaluated or open_evaluation_set(config, read_origin(checkpoint))
     tasks = evaluated.tasks
     evaluation = evaluation_of(config, checkpoint)
     root, group = evaluated.catalog.root, config.data.group

@@ -92,13 +92,14 @@ def _reject_seen(config: ExperimentConfig, tasks: Sequence[EvaluationTask], orig
 
 
 def warn_if_unpaired(evaluated: EvaluationSet, known: Path) -> None:
-    """Results on other support clips or queries than those of the file `known` are not to be compared with its own."""
+    """Results on other queries than those of the file `known` cannot be paired with its own."""
     try:
-        tasks = {(task.category, task.seed): task for task in read_task_file(known).tasks}
+        tasks = read_task_file(known).tasks
     except SamplingError:  # absent, or damaged and about to be overwritten
         return
-    if not any(tasks.get((task.category, task.seed)) == task for task in evaluated.tasks):
-        log.warning("no task is the same as in %s: the new results cannot be compared with those query by query", known)
+    before, now = ({(t.category, t.seed, query) for t in of for query in t.queries} for of in (tasks, evaluated.tasks))
+    if not before & now:
+        log.warning("no query is one of %s: the new results cannot be compared with those query by query", known)
 
 
 def _tasks(

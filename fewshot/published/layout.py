@@ -182,9 +182,8 @@ def to_published(state: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> 
     """
     if outside := [ours for ours in state if not published_names(ours)]:
         raise ConversionError(
-            f"The published checkpoint layout has no place for {len(outside)} parts of this model: "
-            f"{', '.join(outside)}. It holds the models of configs/model/published.yaml, with a ResNet-50 or "
-            "ResNet-101 and a RoBERTa"
+            "The published checkpoint layout holds the models of configs/model/published.yaml, with a ResNet-50 or "
+            f"ResNet-101 and a RoBERTa. It has no place for {len(outside)} parts of this model: {', '.join(outside)}"
         )
     renamed = {name: ours for ours in state for name in published_names(ours)}
     values = {name: state[ours] for name, ours in renamed.items()}

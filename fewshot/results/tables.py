@@ -33,6 +33,7 @@ def results_table(summary: Summary) -> str:
         title = f"Group {group}, {tasks_note(summary)}, {seeds}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
+    notes += filter(None, [unadapted_note(summary)])
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
     notes += [f"Task list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
     notes += ["seconds: wall time of all answers of a row, adaptation included."] if summary.rows else []
@@ -44,6 +45,14 @@ def score_cells(scores: Estimate | None) -> tuple[str, ...]:
     if scores is None:
         return ("-",) * len(SCORE_HEAD)
     return points(scores.J), points(scores.F), points(scores.JF), interval(scores.JF_low, scores.JF_high)
+
+
+def unadapted_note(summary: Summary) -> str:
+    """Which rows repeat those of the unadapted model, since their learner takes no steps on so few clips."""
+    config = summary.facts.get("config", {})
+    least, label = config.get("learner", {}).get("min_shots", 0), config.get("evaluate", {}).get("label")
+    names = {row.method for row in summary.rows if not row.control and row.shots < least} - {label, "prototype"}
+    return f"With fewer than {least} shots {' and '.join(names)} takes no steps and repeats {label}." if names else ""
 
 
 def visible_cells(scores: RowScores | None) -> tuple[str, ...]:

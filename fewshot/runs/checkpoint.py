@@ -26,7 +26,11 @@ from fewshot.runs.tensor_folder import TensorFolder, state_differences
 CHECKPOINTS = "checkpoints"
 _NAME = re.compile(r"step-(\d{8,})(?:\.(\d+))?")
 _MODEL, _LEARNER, _OPTIMIZER = "model.safetensors", "learner.safetensors", "optimizer.safetensors"
-_CHECKPOINT = TensorFolder("a checkpoint", "state.json", "Remove {folder} to resume from an older checkpoint.")
+_CHECKPOINT = TensorFolder(
+    "a checkpoint",
+    "state.json",
+    "Restore {folder} from a copy. Without it, a training resumes from an older checkpoint, or starts again.",
+)
 
 
 @dataclass(frozen=True)

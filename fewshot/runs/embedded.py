@@ -17,7 +17,7 @@ def write_data_if_absent(data: DataConfig) -> None:
 
 def write_benchmark(root: Path, config: GlyphsConfig, workers: int) -> None:
     """Write the embedded benchmark with so many processes, with a progress display; kept if it is there already."""
-    with Progress("write the benchmark", 0, unit="video") as shown:
+    with Progress(f"write Mini-Ref-Glyphs to {root}", 0, unit="video") as shown:
 
         def progress(done: int, total: int) -> None:
             shown.total = total

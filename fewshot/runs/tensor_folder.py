@@ -95,7 +95,7 @@ class TensorFolder:
         digest = hashlib.sha256(content).hexdigest()
         if digest != expected:
             raise CheckpointError(
-                f"{path} is damaged: its SHA-256 is {digest}, {self.record} has {expected}. {self._advice(folder)}"
+                f"{path} is damaged: its SHA-256 is {digest[:12]}..., {self.record} has {str(expected)[:12]}... {self._advice(folder)}"
             )
         try:
             return load(content)

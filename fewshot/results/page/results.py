@@ -17,6 +17,7 @@ from fewshot.results.tables import (
     change_cells,
     points,
     score_cells,
+    unadapted_note,
 )
 
 Line = list[tuple[int, Estimate]]  # (shots or gradient steps, J and F)
@@ -54,6 +55,7 @@ def _headline(stratum: Stratum) -> Table:
         "clip, on the machine of the run; reading pictures, and the frozen trunk where its features were cached, are "
         "not in it."
     )
+    note = " ".join(filter(None, [note, *dict.fromkeys(unadapted_note(run.summary) for run in stratum.runs)]))
     return Table("Scores of each method", head, tuple(body), note)
 
 

@@ -111,7 +111,7 @@ def test_results_may_go_to_a_folder_of_their_own(
     assert main(["evaluate", str(run), "evaluate.seeds=[4]", "--out", str(out)]) == 0
 
     warnings = capsys.readouterr().err
-    assert f"no task is the same as in {Run(run).results.tasks}" in warnings
+    assert f"no query is one of {Run(run).results.tasks}" in warnings
     assert "its training is unfinished, step 1 of 2" in warnings
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     assert {record.item.seed for record in Run(out).evaluated().records} == {4}

@@ -91,7 +91,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_and_the_counts_add_up(form, suffix,
 @pytest.mark.parametrize("name", NAMES)
 def test_every_reference_checkpoint_comes_back_bit_for_bit(name):
     if name == "absent":
-        pytest.skip(f"no published values in {FOLDER}: set CMA_REFERENCE to their folder")
+        pytest.skip(f"no published values in {FOLDER}; CMA_REFERENCE names their folder")
     published = reference_weights(name)
     torch.save({"model": published}, "in.pth")
 

@@ -130,7 +130,7 @@ def _encode(model: Published, expected: dict[str, Tensor], side: str) -> Encoded
 @functools.cache
 def _run(name: str) -> Run:
     if name == "absent":
-        pytest.skip(f"no published values in {FOLDER}: set CMA_REFERENCE to their folder")
+        pytest.skip(f"no published values in {FOLDER}; CMA_REFERENCE names their folder")
     expected = load_file(FOLDER / f"{name}.safetensors")
     keys = json.loads((FOLDER / f"{name}.keys.json").read_text())
     model = Published(_model_config(keys, expected), _text_config(keys)).eval()

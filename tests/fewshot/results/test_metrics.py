@@ -15,7 +15,7 @@ from tests.paths import REFERENCE
 @pytest.mark.reference
 def test_both_measures_equal_the_published_values() -> None:
     if not (REFERENCE / "jf.npz").is_file():
-        pytest.skip(f"no published values at {REFERENCE / 'jf.npz'}: set CMA_REFERENCE to their folder")
+        pytest.skip(f"no published values at {REFERENCE / 'jf.npz'}; CMA_REFERENCE names their folder")
     with np.load(REFERENCE / "jf.npz") as pairs:
         for index, (j, f) in enumerate(zip(pairs["J"], pairs["F"], strict=True)):
             truth, prediction = pairs[f"gt_{index}"][None] > 0, pairs[f"pred_{index}"][None] > 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fewshot.runs.interruption import children_shielded, uninterrupted
+from fewshot.runs.interruption import children_shielded, sigterm_interrupts, uninterrupted
 
 ASK = """import signal
 print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getsignal(signal.SIGINT))"""
@@ -47,3 +47,23 @@ def test_a_shielded_child_is_born_deaf_and_later_ones_hear_again(handler):
     with children_shielded():
         assert child()[0] == "True"
     assert child()[0] == "False"
+
+
+def test_sigterm_comes_as_ctrl_c_does_after_what_must_be_finished() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+        with uninterrupted():
+            os.kill(os.getpid(), signal.SIGTERM)
+            reached.append("finished")
+        reached.append("after it")
+    assert reached == ["finished"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_sigterm_reaches_a_background_job_that_ignores_ctrl_c() -> None:
+    own = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, own)

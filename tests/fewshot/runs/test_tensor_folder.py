@@ -104,7 +104,7 @@ DAMAGES = [
     (lambda folder: (folder / "a.safetensors").unlink(), r"a\.safetensors is missing"),
     (
         lambda folder: (folder / "a.safetensors").write_bytes(b"x"),
-        r"a\.safetensors is damaged: its SHA-256 is 2d711642b726b044.*, box\.json has ",
+        r"a\.safetensors is damaged: its SHA-256 is 2d711642b726\.\.\., box\.json has ",
     ),
     (lambda folder: _rehash(folder, b"x"), r"a\.safetensors is not a safetensors file"),
     (lambda folder: (folder / "box.json").write_text("{"), r"box\.json is damaged"),
