@@ -114,8 +114,5 @@ def _table(head: Sequence[str], body: Cells, form: str) -> str:
 
 def numeric_columns(head: Sequence[str], body: Cells) -> list[bool]:
     """For each column whether it holds nothing but numbers and intervals, which are set to the right."""
-    return [all(_is_numeric(row[column]) for row in body) for column in range(len(head))]
-
-
-def _is_numeric(cell: str) -> bool:
-    return re.fullmatch(r"[-+.,\[\] 0-9]*", cell) is not None
+    numbers = re.compile(r"[-+.,\[\] 0-9]*")
+    return [all(numbers.fullmatch(row[column]) for row in body) for column in range(len(head))]

@@ -72,7 +72,9 @@ def save_checkpoint(
     same_step = [entry.revision for entry in _entries(run_folder) if entry.step == step]
     folder = parent / (f"step-{step:08d}" + (f".{max(same_step) + 1}" if same_step else ""))
     optimizer_state = optimizer.state_dict()
-    files = {_MODEL: model_state, _OPTIMIZER: _flat(optimizer_state)}
+    # AdamW's state holds tensors alone.
+    tensors = {f"{index}.{key}": value for index, of in optimizer_state["state"].items() for key, value in of.items()}
+    files = {_MODEL: model_state, _OPTIMIZER: tensors}
     if learner_state:
         files[_LEARNER] = learner_state
     recorded = [asdict(encoder) for encoder in encoders]
@@ -183,13 +185,8 @@ def clear_leftovers(run_folder: Path) -> None:
 # --------------------------------------------------------------------------- contents
 
 
-def _flat(optimizer_state: dict[str, Any]) -> dict[str, Tensor]:
-    """The optimiser's tensors by `parameter.key`; AdamW's state holds nothing else."""
-    return {f"{index}.{key}": value for index, of in optimizer_state["state"].items() for key, value in of.items()}
-
-
 def _unflat(tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """The optimiser's state; tuples of its groups come back, which JSON turned into lists."""
+    """The optimiser's state from tensors by `parameter.key`, and groups, whose tuples JSON turned into lists."""
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")

@@ -35,8 +35,10 @@ def read_series(path: Path) -> Series:
     points: dict[str, dict[int, float]] = {}
     for row in _rows(path):
         kind = f"{row['kind']}/" if "kind" in row else ""
-        for name, value in _numbers(row):
-            points.setdefault(f"{kind}{name}", {})[row["step"]] = value
+        for name, value in row.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if number and name != "step":
+                points.setdefault(f"{kind}{name}", {})[row["step"]] = float(value)
     return {name: sorted(values.items()) for name, values in points.items()}
 
 
@@ -61,9 +63,3 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield row
         elif line.strip():
             log.warning("%s: left out a line that is not a JSON object with a step: %s", path, shown(line))
-
-
-def _numbers(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    for name, value in row.items():
-        if name != "step" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            yield name, float(value)

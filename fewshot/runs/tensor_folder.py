@@ -94,9 +94,8 @@ class TensorFolder:
             raise CheckpointError(f"{path} is missing. {self._advice(folder)}") from error
         digest = hashlib.sha256(content).hexdigest()
         if digest != expected:
-            raise CheckpointError(
-                f"{path} is damaged: its SHA-256 is {digest[:12]}..., {self.record} has {str(expected)[:12]}... {self._advice(folder)}"
-            )
+            shown = f"its SHA-256 is {digest[:12]}..., {self.record} has {str(expected)[:12]}..."
+            raise CheckpointError(f"{path} is damaged: {shown} {self._advice(folder)}")
         try:
             return load(content)
         except SafetensorError as error:

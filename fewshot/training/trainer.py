@@ -4,12 +4,12 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from episodes.catalog import VideoCatalog
@@ -19,6 +19,7 @@ from episodes.errors import TrainingError, UserError
 from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
+from fewshot.config.training import TrainConfig
 from fewshot.learners import Learner, build_learner
 from fewshot.runs.build import cached_features, new_network, open_catalog, restored_network
 from fewshot.runs.checkpoint import clear_leftovers, latest, load_checkpoint, save_checkpoint
@@ -30,7 +31,6 @@ from fewshot.runs.origin import run_origin, training_origin
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
 from fewshot.runs.run import Run
-from fewshot.training.optimizer import build_optimizer, learning_rate
 from fewshot.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -39,21 +39,11 @@ log = logging.getLogger(__name__)
 def train(config: ExperimentConfig, run_folder: Path, *, allow_changed_data: bool = False) -> None:
     """Train to the last step, from the run folder's latest checkpoint if it has one.
 
-    A checkpoint of other data than the benchmark holds now is a CheckpointError unless `allow_changed_data`.
-
-    Ctrl-C finishes the step and saves a checkpoint of it before it is raised to the caller. Raises UserError subclasses
-    for bad input and `TrainingError` if a loss or gradient is not finite.
+    A checkpoint of other data than the benchmark holds now is a CheckpointError unless `allow_changed_data`. Ctrl-C
+    finishes the step and saves a checkpoint of it before it is raised to the caller. Raises UserError subclasses for
+    bad input and `TrainingError` if a loss or gradient is not finite.
     """
     Trainer(config, run_folder, allow_changed_data=allow_changed_data).run()
-
-
-@dataclass
-class StepResult:
-    """What one optimiser step reports."""
-
-    losses: dict[str, float]
-    grad_norm: float
-    rate: float
 
 
 class Trainer:
@@ -110,8 +100,9 @@ class Trainer:
 
     # ------------------------------------------------------------------ one step
 
-    def step(self, number: int, episodes: Episode) -> StepResult:
-        """Optimiser step `number` (from 0) on this process's share of the step's episodes."""
+    def step(self, number: int, episodes: Episode) -> dict[str, float]:
+        """Optimiser step `number` (from 0) on this process's share of the step's episodes; returns what it reports: the
+        loss terms with `total`, `grad_norm` and `learning_rate`."""
         share = len(episodes.specs) / self.config.train.batch_episodes
         rate = learning_rate(number, self.config.train)
         for group in self.optimizer.param_groups:
@@ -125,7 +116,7 @@ class Trainer:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
         self._reject_non_finite(number, episodes, losses, norm)
         self.optimizer.step()
-        return StepResult(self._average_losses(losses), norm, rate)
+        return {**self._average_losses(losses), "grad_norm": norm, "learning_rate": rate}
 
     def _backward(self, episodes: Episode, share: float) -> dict[str, float]:
         """Leaves the gradient of `share` times the mean loss; returns the mean of each loss term."""
@@ -195,14 +186,13 @@ class Trainer:
                 for number, episodes in zip(range(start, steps), self._batches(start), strict=True):
                     # Weights, metrics and validation of one step belong together: Ctrl-C comes before or after them.
                     with uninterrupted():
-                        result = self.step(number, episodes)
+                        report = self.step(number, episodes)
                         done, score = number + 1, None
-                        progress.update(done, {"loss": result.losses["total"]})
+                        progress.update(done, {"loss": report["total"]})
                         if self._due(done, self.config.machine.log_every):
-                            rates = {"grad_norm": result.grad_norm, "learning_rate": result.rate}
-                            runlog.scalars(done, "train", {**result.losses, **rates})
-                            if report := self.learner.report():
-                                runlog.scalars(done, "learner", report)
+                            runlog.scalars(done, "train", report)
+                            if of_learner := self.learner.report():
+                                runlog.scalars(done, "learner", of_learner)
                         if self.validation is not None and self._due(done, self.config.train.validate_every):
                             score = self._validate(runlog, done)
                         # What is validated is saved: which checkpoint is the best never depends on checkpoint_every.
@@ -312,3 +302,23 @@ def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -
         validation_videos=episodes.validation_videos,
         small_classes=episodes.small_classes,
     )
+
+
+def build_optimizer(trained: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    """AdamW over every trainable parameter, each in exactly one group: matrices decay, vectors and scalars do not."""
+    trainable = [parameter for parameter in trained.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate)
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Rate of optimiser step `step` (from 0): linear warm-up, then the schedule. Pure, so it resumes by itself."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    if config.schedule == "cosine":
+        return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    return config.learning_rate * 0.1 ** sum(step >= milestone for milestone in config.milestones)

@@ -13,7 +13,7 @@ from torch import Tensor
 from episodes.errors import ConfigError
 from episodes.types import Clips, Support, Truth
 from fewshot.config.training import TrainConfig
-from fewshot.training.optimizer import build_optimizer
+from fewshot.training.trainer import build_optimizer
 from models.config import ModelConfig
 from models.network import FewShotRVOS
 from models.objective import objective

@@ -51,11 +51,16 @@ def test_a_shielded_child_is_born_deaf_and_later_ones_hear_again(handler):
 
 def test_sigterm_comes_as_ctrl_c_does_after_what_must_be_finished() -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), sigterm_interrupts():
-        with uninterrupted():
-            os.kill(os.getpid(), signal.SIGTERM)
-            reached.append("finished")
-        reached.append("after it")
+
+    def work() -> None:
+        with sigterm_interrupts():
+            with uninterrupted():
+                os.kill(os.getpid(), signal.SIGTERM)
+                reached.append("finished")
+            reached.append("after it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
     assert reached == ["finished"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fewshot.config.training import TrainConfig
-from fewshot.training.optimizer import build_optimizer, learning_rate
+from fewshot.training.trainer import build_optimizer, learning_rate
 from tests.random_clips import small_network
 
 
