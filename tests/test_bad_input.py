@@ -257,7 +257,7 @@ def test_a_damaged_checkpoint_is_named(trained, said):
     file.write_bytes(file.read_bytes()[:-1])
     message = said("evaluate", trained)
     assert f"{file} is damaged: its SHA-256" in message
-    assert "to resume from an older checkpoint" in message
+    assert "a training resumes from an older checkpoint" in message
 
 
 def test_pretrained_weights_with_another_hash_are_rejected(experiment, said, monkeypatch):
