@@ -34,7 +34,8 @@ def view(job: Job, schedule: Schedule) -> tuple[str, ...]:
         score = next(iter(run.results.read_summary().rows.values())).JF
     seconds = round(sum(schedule.seconds(name) for name in (job.name, *job.needs)))
     shown = "-" if score is None else f"{score:.1f}"
-    return job.name, state, f"{step}/{job.config.train.steps}", shown, str(timedelta(seconds=seconds))
+    done = f"{step}/{job.config.train.steps}" if job.config.train.steps else "-"
+    return job.name, state, done, shown, str(timedelta(seconds=seconds))
 
 
 class Display:

@@ -30,7 +30,7 @@ _NOTE = (
     "`{first}` (same method and shots), paired on the items that both answered. "
     f"{VISIBLE_NOTE} J&F of the unadapted model with a wrong input: "
     + "; ".join(f"{control.heading}: {control.meaning}" for control in Control)
-    + "."
+    + ". Without a score: shots with which only controls were run (evaluate.control_shots)."
 )
 
 

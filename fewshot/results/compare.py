@@ -39,13 +39,13 @@ def comparison_table(
     method_b: str | None = None,
     shots: int | None = None,
     scoring: str | None = None,
-    resamples: int = RESAMPLES,
+    resamples: int | None = None,
 ) -> str:
     """A table as text of run `first` (A) minus run `second` (B), and what the pairing holds equal.
 
     A method that is not named is the run's own trained model (its evaluate.label); shots and scorings that are not
-    named are all that both share. Raises UserError if the benchmarks differ, a method or row is absent, or no item
-    is shared.
+    named are all that both share, `resamples` as many as A's own. Raises UserError if the benchmarks differ, a method
+    or row is absent, or no item is shared.
     """
     runs = first, second
     if benchmark_differences(first.summary.facts, second.summary.facts):
@@ -54,6 +54,7 @@ def comparison_table(
             f"{' and '.join(texts)}: not the same benchmark. Evaluate both on one (data.root, or evaluate.transfer)"
         )
     methods = _method(runs[0], method_a, "--method-a"), _method(runs[1], method_b, "--method-b")
+    resamples = resamples or int(first.summary.facts.get("resamples", RESAMPLES))
     found = [compare(runs, pair, resamples=resamples) for pair in _pairs(runs, methods, shots, scoring)]
     head = ("method A", "method B", "shots", "scoring", "items", "J", "F", "J&F", INTERVAL_HEAD)
     title = f"A: {first.folder}, B: {second.folder}. A - B in points, paired on the items that both answered"
