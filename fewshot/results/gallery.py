@@ -54,7 +54,7 @@ def pick_queries(tasks: Sequence[EvaluationTask], records: Sequence[Record], cou
     """Up to `count` different queries of `tasks`: median, worst and best by J&F of `records` (one row of the table;
     they may be empty), then the first query of one task after another.
 
-    The median comes first, so that a single picture flatters nobody.
+    The median comes first, so that a single picture is representative.
     """
     queries = {asked(task, query): (task, query) for task in tasks for query in task.queries}
     ranked = [record.item for record in sorted(records, key=lambda r: (r.J + r.F, r.item))]

@@ -1,4 +1,4 @@
-"""One experiment over the groups of a benchmark: the mean over groups that published tables are headed by.
+"""One experiment over the groups of a benchmark: the mean over groups, the headline of published tables.
 
 There is one evaluated run for each group.
 """
