@@ -36,10 +36,10 @@ def compare_metrics(prediction: Masks, truth: Masks) -> tuple[tuple[float, float
         began = time.perf_counter()
         expected = plain_scores(prediction, truth, tolerance=tolerance)
         between = time.perf_counter()
-        found = score_clip(prediction, truth, tolerance=tolerance)
+        own_scores = score_clip(prediction, truth, tolerance=tolerance)
         plain_seconds = min(plain_seconds, between - began)
         own_seconds = min(own_seconds, time.perf_counter() - between)
-    return (plain_seconds, own_seconds), float(np.abs(np.array(expected) - np.array(found)).max())
+    return (plain_seconds, own_seconds), float(np.abs(np.array(expected) - np.array(own_scores)).max())
 
 
 def draw_masks(frames: int, size: tuple[int, int], seed: int) -> tuple[Masks, Masks]:

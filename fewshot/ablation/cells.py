@@ -51,7 +51,7 @@ class AblationConfig(Section):
     launcher: Literal["local", "slurm"] = Field(
         "local", description="Where cells run: on this machine, or as jobs of a Slurm cluster."
     )
-    slurm: SlurmConfig = Field(SlurmConfig(), description="What is asked of Slurm for each job.")
+    slurm: SlurmConfig = Field(SlurmConfig(), description="Resources of each job on Slurm.")
 
     @field_validator("cells")
     @classmethod

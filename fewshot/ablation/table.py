@@ -56,7 +56,7 @@ def table_rows(runs: Mapping[str, EvaluatedRun], cells: Sequence[Cell]) -> list[
         # Controls may be run with numbers of shots of their own.
         for row in dict.fromkeys(row.whole for row in scores):
             with_control = {control: scores.get(replace(row, control=control)) for control in Control}
-            controls = {control: found for control, found in with_control.items() if found is not None}
+            controls = {control: scored for control, scored in with_control.items() if scored is not None}
             change = None
             if run is not None and first is not None and run is not first and row in run.rows and row in first.rows:
                 resamples = cell.config.evaluate.bootstrap_samples

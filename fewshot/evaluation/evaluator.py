@@ -87,8 +87,8 @@ class Evaluator:
             for shots in self.config.evaluate.shots if method in self.learners else ():
                 clips = support.select(list(range(shots))).to(self.device)
                 for taken, predictor in self.learners[method].snapshots(clips, steps):
-                    found = self._answers(self._row(method, shots), task, queries, predictor, 0.0)
-                    points += [CurvePoint(taken, record) for record in found if record.row.scoring == "paper"]
+                    records = self._answers(self._row(method, shots), task, queries, predictor, 0.0)
+                    points += [CurvePoint(taken, record) for record in records if record.row.scoring == "paper"]
         return points
 
     def _support(self, refs: Sequence[ClipRef], category: str, *, pictures: bool = False) -> Support:
@@ -121,9 +121,9 @@ class Evaluator:
         supports: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
         frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
         for query in queries:  # those whose video has no other class are left out
-            found = wrong_class_support(self.catalog, task, query.ref, shots=row.shots, support_frames=frames)
-            if found is not None:
-                supports.setdefault(found, []).append(query)
+            support_clips = wrong_class_support(self.catalog, task, query.ref, shots=row.shots, support_frames=frames)
+            if support_clips is not None:
+                supports.setdefault(support_clips, []).append(query)
         records: list[Record] = []
         for (category, clips), asking in supports.items():
             records += self._score(row, task, asking, "conditioning", self._support(clips, category))

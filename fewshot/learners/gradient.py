@@ -95,9 +95,9 @@ class MAML(AdaptingLearner):
             with without_dropout(self.network.head), passes:
                 for step in range(self.train_steps):
                     clone.adapt(support.inner_loss(clone, step) + clone.module.zero())
-            found = query.losses(clone, support)
-            (found["total"] * (scale / len(episode.specs))).backward()
-            losses.append({name: value.detach() for name, value in found.items()})
+            terms = query.losses(clone, support)
+            (terms["total"] * (scale / len(episode.specs))).backward()
+            losses.append({name: value.detach() for name, value in terms.items()})
         return mean_losses(losses)
 
 

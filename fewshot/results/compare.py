@@ -26,9 +26,9 @@ class Comparison:
     tasks: int
 
     def cells(self) -> tuple[str, ...]:
-        (row, other), found = self.pair, self.difference
-        about = (row.method, other.method, str(row.shots), row.scoring, str(found.items))
-        return (*about, signed(found.J), signed(found.F), *change_cells(found))
+        (row, other), difference = self.pair, self.difference
+        about = (row.method, other.method, str(row.shots), row.scoring, str(difference.items))
+        return (*about, signed(difference.J), signed(difference.F), *change_cells(difference))
 
 
 def comparison_table(
@@ -55,11 +55,12 @@ def comparison_table(
         )
     methods = _method(runs[0], method_a, "--method-a"), _method(runs[1], method_b, "--method-b")
     resamples = resamples or int(first.summary.facts.get("resamples", RESAMPLES))
-    found = [compare(runs, pair, resamples=resamples) for pair in _pairs(runs, methods, shots, scoring)]
+    comparisons = [compare(runs, pair, resamples=resamples) for pair in _pairs(runs, methods, shots, scoring)]
     head = ("method A", "method B", "shots", "scoring", "items", "J", "F", "J&F", INTERVAL_HEAD)
     title = f"A: {first.folder}, B: {second.folder}. A - B in points, paired on the items that both answered"
     notes = [f"Interval: of J&F, from {resamples} bootstrap resamples of classes and videos, the same for A and B."]
-    return "\n".join((title, text_table(head, [one.cells() for one in found]), "", *notes, *_notes(runs, found)))
+    table = text_table(head, [one.cells() for one in comparisons])
+    return "\n".join((title, table, "", *notes, *_notes(runs, comparisons)))
 
 
 def compare(runs: tuple[EvaluatedRun, EvaluatedRun], pair: Pair, *, resamples: int = RESAMPLES) -> Comparison:
@@ -118,10 +119,10 @@ def _pairs(
     return pairs
 
 
-def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> list[str]:
+def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], comparisons: list[Comparison]) -> list[str]:
     notes = []
     sides = [run.config["data"]["short_side"] for run in runs]
-    if sides[0] != sides[1] and any(one.pair[0].scoring == "paper" for one in found):
+    if sides[0] != sides[1] and any(one.pair[0].scoring == "paper" for one in comparisons):
         notes.append(f"Pictures differ: `paper` scores short side {sides[0]} in A and {sides[1]} in B.")
     shares = [
         ", ".join(dict.fromkeys(points(scores.absent) for row, scores in run.summary.rows.items() if not row.control))
@@ -132,8 +133,8 @@ def _notes(runs: tuple[EvaluatedRun, EvaluatedRun], found: list[Comparison]) -> 
     if lists[0] == lists[1]:
         return [*notes, f"Task list (manifest) of both: {lists[0]}"]
     differ = f"The task lists differ (manifest {lists[0][:12]} in A, {lists[1][:12]} in B)"
-    other = max(one.other_supports for one in found)
+    other = max(one.other_supports for one in comparisons)
     if not other:
         return [*notes, f"{differ}, but the support clips of these rows are the same: paired on queries and supports."]
-    of = max(one.tasks for one in found)
+    of = max(one.tasks for one in comparisons)
     return [*notes, f"{differ}, in the clips of {other} of {of} tasks: paired on queries, not on supports."]

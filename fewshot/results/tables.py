@@ -51,7 +51,7 @@ def unadapted_note(summary: Summary) -> str:
     """Which rows repeat those of the unadapted model, since their learner takes no steps on so few clips."""
     config = summary.facts.get("config", {})
     least, label = config.get("learner", {}).get("min_shots", 0), config.get("evaluate", {}).get("label")
-    names = {row.method for row in summary.rows if not row.control and row.shots < least} - {label, "prototype"}
+    names = sorted({row.method for row in summary.rows if not row.control and row.shots < least} - {label, "prototype"})
     return f"With fewer than {least} shots {' and '.join(names)} takes no steps and repeats {label}." if names else ""
 
 

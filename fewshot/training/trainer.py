@@ -111,8 +111,8 @@ class Trainer:
         self.network.train()
         with torch_randomness(self.config.seed, TRAINING_STEP, number, self.rank), self.accelerator.autocast():
             losses = self._backward(episodes, share)
-        self._average_gradients()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._average_gradients(parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.config.train.clip_norm))
         self._reject_non_finite(number, episodes, losses, norm)
         self.optimizer.step()
@@ -130,14 +130,13 @@ class Trainer:
                 mean[name] = mean.get(name, 0.0) + weight * value
         return mean
 
-    def _average_gradients(self) -> None:
+    def _average_gradients(self, parameters: list[nn.Parameter]) -> None:
         """Each process scaled its loss by its share of the episodes, so the sum of gradients is their mean.
 
         A parameter without gradient on every process stays so, as with one process: the optimiser passes it over.
         """
         if self.world == 1:
             return
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         held = torch.tensor([float(p.grad is not None) for p in parameters], device=self.accelerator.device)
         summed: Any = self.accelerator.reduce([*gradients, held], reduction="sum")

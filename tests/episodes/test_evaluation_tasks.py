@@ -65,9 +65,9 @@ def test_too_few_videos_are_rejected_with_the_numbers(catalog: VideoCatalog) -> 
 def test_wrong_support_is_of_another_class_in_the_query_video_and_of_other_videos(catalog: VideoCatalog) -> None:
     for task in tasks(catalog):
         for query in task.queries:
-            found = wrong_class_support(catalog, task, query, shots=3, support_frames=4)
-            assert found is not None
-            category, clips = found
+            support = wrong_class_support(catalog, task, query, shots=3, support_frames=4)
+            assert support is not None
+            category, clips = support
             assert category != task.category
             assert category in {record.category for record in catalog.videos[query.video].objects}
             assert len({clip.video for clip in clips}) == 3

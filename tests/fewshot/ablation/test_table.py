@@ -66,10 +66,10 @@ def test_each_cell_method_and_number_of_shots_has_a_row_with_the_summary_s_numbe
         (cell, scoring, shots) for cell in ("one", "two") for scoring in ("paper", "davis") for shots in (1, 3, 5, 2)
     ]
     for row in rows:
-        found = runs[row.cell.label].summary.rows
-        assert row.scores == found.get(row.row)
+        summary_rows = runs[row.cell.label].summary.rows
+        assert row.scores == summary_rows.get(row.row)
         for control in (Control.NO_MASK, Control.WRONG_SENTENCE):
-            assert row.controls.get(control) == found.get(replace(row.row, control=control))
+            assert row.controls.get(control) == summary_rows.get(replace(row.row, control=control))
 
 
 def test_the_change_is_paired_against_the_first_cell(study):

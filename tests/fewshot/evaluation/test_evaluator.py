@@ -133,8 +133,8 @@ def test_there_is_one_record_for_each_row_seed_class_video_and_expression(evalua
     assert set(rows) == {Row(*row, scoring, config.data.group) for row in wanted for scoring in ("paper", "davis")}
     catalog = open_catalog(config)
     for row, records in rows.items():
-        found = [(item.seed, item.category, item.video, item.expression) for item in (r.item for r in records)]
-        assert sorted(found) == expected_queries(config, catalog, row.control)
+        answered = [(item.seed, item.category, item.video, item.expression) for item in (r.item for r in records)]
+        assert sorted(answered) == expected_queries(config, catalog, row.control)
 
 
 def test_records_csv_has_the_columns_that_readers_look_for(evaluated):
@@ -201,9 +201,9 @@ def test_the_index_of_the_overlays_says_what_was_drawn_with_the_scores_of_the_re
     drawn = Run(run).evaluated().drawn
     assert [query.choice for query in drawn] == ["median", "worst"]
     for query in drawn:
-        found = scores[query.item]
+        expected = scores[query.item]
         # Drawn from pictures and alone, scored from stored features and in a batch: equal but for rounding.
-        assert abs((query.J + query.F) / 2 - found) < 0.5
+        assert abs((query.J + query.F) / 2 - expected) < 0.5
         assert query.row == row
         assert query.sentence
     worst = next(query for query in drawn if query.choice == "worst")

@@ -410,8 +410,8 @@ def test_early_stop_keeps_the_weights_with_the_lowest_measured_loss(shots: int) 
         moved.load_state_dict({**moved.state_dict(), **weights})
         with torch.no_grad():
             prediction = moved(seen.encoded, seen.truth.masks, held_out.encoded)
-            found = objective(prediction, held_out.truth, held_out.encoded.valid, network.config.loss)
-        losses[step] = float(found["total"])
+            terms = objective(prediction, held_out.truth, held_out.encoded.valid, network.config.loss)
+        losses[step] = float(terms["total"])
 
     best = min((0, 1, 2, 5, 7), key=lambda step: losses[step])
     chosen = subject.adapt(support).head.state_dict()

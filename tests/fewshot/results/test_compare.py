@@ -94,8 +94,8 @@ def test_lists_that_differ_only_in_what_is_not_compared_are_paired_on_supports(t
     assert "The task lists differ" in table
     assert table.endswith("but the support clips of these rows are the same: paired on queries and supports.")
     row = Row("cma", 1, None, "paper", 1)
-    found = compare((first, second), (row, row), resamples=20)
-    assert (found.other_supports, found.tasks) == (0, 3)
+    comparison = compare((first, second), (row, row), resamples=20)
+    assert (comparison.other_supports, comparison.tasks) == (0, 3)
 
 
 def test_pictures_of_other_sizes_are_named_beside_paper_scoring(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ def test_both_measures_equal_the_published_values() -> None:
         for index, (j, f) in enumerate(zip(pairs["J"], pairs["F"], strict=True)):
             truth, prediction = pairs[f"gt_{index}"][None] > 0, pairs[f"pred_{index}"][None] > 0
 
-            found = score_clip(prediction, truth, tolerance=0.010)
+            scores = score_clip(prediction, truth, tolerance=0.010)
 
-            assert found[0][0] == pytest.approx(j, abs=1e-9), f"J of pair {index}"
-            assert found[1][0] == pytest.approx(f, abs=1e-9), f"F of pair {index}"
+            assert scores[0][0] == pytest.approx(j, abs=1e-9), f"J of pair {index}"
+            assert scores[1][0] == pytest.approx(f, abs=1e-9), f"F of pair {index}"
 
 
 def _blobs(rng: np.random.Generator, height: int, width: int) -> Masks:
@@ -49,9 +49,9 @@ def test_the_cropped_computation_equals_the_whole_picture(seed: int) -> None:
         for tolerance in (0.008, 0.010, 0.05):
             expected = plain_scores(prediction[None], truth[None], tolerance=tolerance)
 
-            found = score_clip(prediction[None], truth[None], tolerance=tolerance)
+            scores = score_clip(prediction[None], truth[None], tolerance=tolerance)
 
-            assert np.array_equal(found, expected), (height, width, tolerance)
+            assert np.array_equal(scores, expected), (height, width, tolerance)
 
 
 def test_objects_at_each_border_and_corner_of_the_picture_score_as_on_the_whole_picture() -> None:

@@ -195,21 +195,21 @@ def test_a_paired_difference_cancels_what_is_hard_for_both() -> None:
 
     better, worse = _grid(lambda c, v, s: score(c, v, s) + 0.1), _grid(score)
 
-    found = paired_difference([better], [worse])
+    difference = paired_difference([better], [worse])
 
-    assert found is not None
-    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((10, 10, 10))
-    assert found.items == 60
+    assert difference is not None
+    assert (difference.JF_low, difference.JF, difference.JF_high) == pytest.approx((10, 10, 10))
+    assert difference.items == 60
 
 
 def test_a_paired_difference_uses_only_what_both_answered() -> None:
     first = [_record(0.9), _record(0.1, video="v1")]
     second = [_record(0.5), _record(1.0, video="v2")]
 
-    found = paired_difference([first], [second])
+    difference = paired_difference([first], [second])
 
-    assert found is not None
-    assert (found.items, found.JF) == (1, pytest.approx(40))
+    assert difference is not None
+    assert (difference.items, difference.JF) == (1, pytest.approx(40))
 
 
 def test_methods_without_a_common_item_have_no_difference() -> None:
@@ -227,10 +227,10 @@ def test_equal_trainings_have_the_estimate_of_one() -> None:
 def test_trainings_that_err_oppositely_leave_no_doubt_together() -> None:
     trainings = [_grid(_uneven), _grid(lambda c, v, s: 1 - _uneven(c, v, s))]
 
-    found = estimate(*trainings)
+    mean = estimate(*trainings)
 
     # Both are resampled by the same draws, so what one gains the other loses in every resample.
-    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((50, 50, 50))
+    assert (mean.JF_low, mean.JF, mean.JF_high) == pytest.approx((50, 50, 50))
     assert estimate(trainings[0]).JF_high - estimate(trainings[0]).JF_low > 1
 
 
@@ -243,11 +243,11 @@ def test_trainings_of_one_method_must_have_answered_the_same_items() -> None:
 def test_a_difference_over_trainings_is_that_of_their_means_on_what_all_answered() -> None:
     first = [_grid(lambda c, v, s: _uneven(c, v, s) + 0.1), _grid(lambda c, v, s: _uneven(c, v, s) + 0.2, videos=3)]
 
-    found = paired_difference(first, [_grid(_uneven)])
+    difference = paired_difference(first, [_grid(_uneven)])
 
-    assert found is not None
-    assert found.items == 4 * 3 * 3
-    assert (found.JF_low, found.JF, found.JF_high) == pytest.approx((15, 15, 15))
+    assert difference is not None
+    assert difference.items == 4 * 3 * 3
+    assert (difference.JF_low, difference.JF, difference.JF_high) == pytest.approx((15, 15, 15))
     assert paired_difference(first, [[_record(0.5, seed=9)]]) is None
 
 
