@@ -105,11 +105,21 @@ class VideoCatalog:
         if (group, side) not in self.splits:
             return self
         kept = [record for name, record in self.videos.items() if name in self.splits[group, side]]
+        return self._with(kept, self.classes)
+
+    def of_all_categories(self) -> VideoCatalog:
+        """The same with the categories outside the class list behind it, by the alphabet: for uses in which groups
+        mean nothing."""
+        listed = {record.category for video in self.videos.values() for record in video.objects}
+        return self._with(self.videos.values(), (*self.classes, *sorted(listed - set(self.classes))))
+
+    def _with(self, videos: Iterable[VideoRecord], classes: Sequence[str]) -> VideoCatalog:
+        """These videos and classes, without splits."""
         return VideoCatalog(
             name=self.name,
             root=self.root,
-            videos=kept,
-            classes=self.classes,
+            videos=videos,
+            classes=classes,
             meta_file=self._meta_file,
             expression_file=self._expression_file,
         )

@@ -5,13 +5,16 @@ from pathlib import Path
 
 from episodes.catalog import VideoCatalog
 from episodes.errors import LayoutError
-from episodes.readers.index import LEAVES_ROOT, Layout, read_index
+from episodes.readers.index import LEAVES_ROOT, Layout, Unnamed, read_index
 from episodes.readers.layouts import SAIL_FOLDERS, YTVOS_FOLDERS, is_sailvos, sailvos_layout, ytvos_layout
 
 
-def read_benchmark(root: Path) -> VideoCatalog:
-    """The catalog of a folder of any known layout; LayoutError if it is of none, or its index cannot be trusted."""
-    catalog = index_benchmark(root)
+def read_benchmark(root: Path, unnamed: Unnamed = "skip") -> VideoCatalog:
+    """The catalog of a folder of any known layout; LayoutError if it is of none, or its index cannot be trusted.
+
+    unnamed: objects without a sentence are in no episode ("skip"), or referred to as "the <category>" ("class").
+    """
+    catalog = read_index(find_layout(root), unnamed)
     for problem in catalog.problems:
         if problem.kind == LEAVES_ROOT:
             raise LayoutError(f"{problem.file}: {problem.detail}. Ids must be plain file names; correct the file")

@@ -1,6 +1,7 @@
 """From a benchmark's JSON files to its catalog, whatever the folder layout. Reads these files and nothing else."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from episodes.files import shown
 from episodes.types import Expression, ObjectRecord, VideoRecord
 
 LEAVES_ROOT = "path that leaves the root"
+Unnamed = Literal["skip", "class"]  # what becomes of an object without a sentence
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,14 @@ class Layout:
     classes: tuple[str, ...]
 
 
-def read_index(layout: Layout) -> VideoCatalog:
-    """The catalog without ids that leave the folder. LayoutError if an index file is missing or broken."""
+def read_index(layout: Layout, unnamed: Unnamed = "skip") -> VideoCatalog:
+    """The catalog without ids that leave the folder. LayoutError if an index file is missing or broken.
+
+    unnamed: an object without a sentence is in no episode ("skip"), or is referred to as "the <category>" ("class").
+    """
     meta_file, expression_file = _first_of(*layout.meta), _first_of(*layout.expressions)
     meta, sentences = _videos(meta_file), _videos(expression_file)
-    index = _Index(layout, meta_file, expression_file)
+    index = _Index(layout, meta_file, expression_file, unnamed)
     names = [name for name in sorted(meta) if index.plain(name, meta_file)]
     videos = [index.video(name, meta[name], sentences.get(name)) for name in names]
     for name in sorted(set(sentences) - set(meta)):
@@ -63,6 +68,20 @@ def categories(*meta: Path) -> set[str]:
     return {str(entry.get("category")) for entry in objects}
 
 
+def class_expressions(objects: Sequence[ObjectRecord], expressions: Sequence[Expression]) -> tuple[Expression, ...]:
+    """A sentence, "the <category>", for each object that can be seen and that none of `expressions` refers to.
+
+    Its id is `class-<object id>`, which no index has: ids there are numbers. Two unnamed objects of one class share
+    their words, so that only a benchmark with one object of a class in a video says unambiguously which is meant.
+    """
+    named = {item.object_id for item in expressions}
+    return tuple(
+        Expression(id=f"class-{record.id}", text=f"the {record.category.replace('_', ' ')}", object_id=record.id)
+        for record in objects
+        if record.frames and record.id not in named
+    )
+
+
 @dataclass
 class _Index:
     """Turns JSON entries into records and notes what was odd about them."""
@@ -70,6 +89,7 @@ class _Index:
     layout: Layout
     meta_file: Path
     expression_file: Path
+    unnamed: Unnamed
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, kind: str, file: Path, detail: str, severity: Literal["error", "warning"] = "warning") -> None:
@@ -94,6 +114,9 @@ class _Index:
             for key in sorted(objects, key=_natural)
             if (record := self._object(name, key, objects[key], listed[key], frames)) is not None
         ]
+        expressions = self._expressions(name, spoken.get("expressions", {}), {record.id for record in records})
+        if self.unnamed == "class":
+            expressions += class_expressions(records, expressions)
         return VideoRecord(
             id=name,
             frames=frames,
@@ -101,7 +124,7 @@ class _Index:
             mask_folder=self.layout.masks / name,
             frame_suffix=self.layout.frame_suffix,
             objects=tuple(records),
-            expressions=self._expressions(name, spoken.get("expressions", {}), {record.id for record in records}),
+            expressions=expressions,
         )
 
     def _frames(self, entry: dict[str, Any], file: Path, where: str) -> tuple[str, ...] | None:

@@ -17,6 +17,10 @@ class DataConfig(Section):
     root: Path = Field(
         description="Folder of the benchmark, relative to the working folder; docs/data.md lists the known layouts."
     )
+    unnamed: Literal["skip", "class"] = Field(
+        "skip",
+        description='Objects without a sentence: in no episode, or referred to as "the <category>".',
+    )
     group: int = Field(
         1, ge=1, le=4, description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1."
     )

@@ -21,6 +21,10 @@ class TransferConfig(Section):
         "skip",
         description="Its classes that the weights were trained on, by name: stop, skip them, or keep them.",
     )
+    unnamed: Literal["skip", "class"] = Field(
+        "class",
+        description='Its objects without a sentence: never asked for, or referred to as "the <category>".',
+    )
 
 
 class EvaluateConfig(Section):

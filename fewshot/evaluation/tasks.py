@@ -49,7 +49,8 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
         catalog = whole.part(group, "test")
         tasks = _tasks(config, catalog, catalog.novel_classes(group), config.episodes.small_classes)
     else:
-        whole = catalog = open_benchmark(transfer.root, "evaluate.transfer.root")
+        whole = open_benchmark(transfer.root, "evaluate.transfer.root", transfer.unnamed)
+        catalog = whole.of_all_categories()
         present = [name for name in catalog.classes if catalog.videos_of(name)]
         seen, unseen = split_by_name(present, origin.classes)
         if config.evaluate.tasks is None and seen and transfer.seen != "reject":

@@ -13,6 +13,7 @@ from episodes.catalog import VideoCatalog
 from episodes.decode import DAMAGE, decode_mask, decode_picture
 from episodes.errors import LayoutError, ReadError
 from episodes.readers import read_benchmark
+from episodes.readers.index import Unnamed
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.runs.checkpoint import read_encoder_weights
 from fewshot.runs.encoders import (
@@ -76,13 +77,16 @@ def _build(config: ExperimentConfig, trunk: Trunk) -> FewShotRVOS:
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
     """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
-    return open_benchmark(config.data.root, "data.root")
+    return open_benchmark(config.data.root, "data.root", config.data.unnamed)
 
 
-def open_benchmark(root: Path, key: str) -> VideoCatalog:
-    """The index of the benchmark in the folder that the config names in `key`; LayoutError where it is faulty."""
+def open_benchmark(root: Path, key: str, unnamed: Unnamed) -> VideoCatalog:
+    """The index of the benchmark in the folder that the config names in `key`; LayoutError where it is faulty.
+
+    unnamed: as in `read_benchmark`.
+    """
     try:
-        catalog = read_benchmark(root)
+        catalog = read_benchmark(root, unnamed)
         catalog.reject_errors()
     except LayoutError as error:
         raise LayoutError(f"{key}: {error}") from error

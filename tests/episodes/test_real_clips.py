@@ -66,3 +66,12 @@ def test_an_episode_of_real_clips_loads(real: VideoCatalog) -> None:
     )[0]
     clip, truth = load_clip(real, task.queries[0], task.category, task.category, short_side=90)
     assert truth.masks.shape == (1, 8, *clip.size)
+
+
+def test_by_class_name_every_object_can_be_referred_to() -> None:
+    named = read_benchmark(REAL_CLIPS, unnamed="class").of_all_categories()
+    counts = {name: len(named.videos_of(name)) for name in named.classes if named.videos_of(name)}
+    assert sum(counts.values()) == len(named.videos)
+    assert set(counts.values()) == {2, 3}
+    assert named.expression("kite-surf", "class-1").text == "the kite surfer"
+    assert [item.text for item in named.videos["dog"].expressions] == ["a dog walking"]
