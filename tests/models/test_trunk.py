@@ -56,7 +56,7 @@ def test_an_absent_package_or_file_is_rejected_with_the_command_that_brings_it()
 
 def test_weights_of_another_hash_stop_the_encoders() -> None:
     for name, source, build in (
-        ("models.backbone.EFFICIENTNET_LITE0", EFFICIENTNET_LITE0, lambda: ImageEncoder("package:efficientnet_lite0")),
+        ("models.cnn.EFFICIENTNET_LITE0", EFFICIENTNET_LITE0, lambda: ImageEncoder("package:efficientnet_lite0")),
         ("models.text.MINILM", MINILM, lambda: TextEncoder("package:minilm")),
     ):
         with patch(name, (*source[:2], "0" * 64, source[3])), pytest.raises(WeightsError, match="has SHA-256"):
@@ -129,7 +129,7 @@ def test_a_frame_has_the_same_features_in_every_batch(trunk: Trunk) -> None:
     torch.testing.assert_close(together.f32[1:2], alone.f32, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["no_such_network", "vit_tiny_patch16_224", "resnet18"])
+@pytest.mark.parametrize("name", ["no_such_network", "pit_ti_224", "resnet18"])
 def test_an_image_encoder_that_cannot_be_had_is_rejected(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown, without the strides, or known but not to be downloaded."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -16,7 +16,7 @@ from fewshot.runs.build import new_network, restored_network
 from fewshot.runs.checkpoint import latest, read_encoder_weights
 from fewshot.runs.encoders import encoder_weights, read_encoders, write_encoders
 from fewshot.runs.run import Run
-from models import backbone
+from models import cnn
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 from tests.converted_weights import write_converted, write_converted_experiment, write_tokenizer
 from tests.published_weights import roberta
@@ -164,7 +164,7 @@ def another_package(monkeypatch):
         next(iter(weights.values())).mul_(1.001)
         torch.save(weights, path)
         monkeypatch.syspath_prepend(str(Path("elsewhere").resolve()))
-        monkeypatch.setattr(backbone, "EFFICIENTNET_LITE0", (package, name, file_digest(path), command))
+        monkeypatch.setattr(cnn, "EFFICIENTNET_LITE0", (package, name, file_digest(path), command))
 
     return install
 
