@@ -20,7 +20,10 @@ SUPPORT, QUERIES, WRONG_CLASS = 201, 202, 203  # streams of random numbers
 
 @dataclass(frozen=True)
 class EvaluationTask:
-    """One class and seed. The first K of `support` are the K-shot support, so that K = 1 and K = 5 are paired."""
+    """One class and seed. The first K of `support` are the K-shot support, so that K = 1 and K = 5 are paired.
+
+    Several tasks may share class and seed (`episodes/pair_tasks.py`); a query is asked once for each class and seed.
+    """
 
     category: str
     seed: int
@@ -69,20 +72,20 @@ def _task(
     videos = catalog.videos_of(category)
     order = [videos[i] for i in rng.permutation(len(videos))]
     support = tuple(draw_clip(rng, catalog, video, category, support_frames) for video in order[:support_videos])
-    queries = {
-        video: [
-            ClipRef(video, shown.id, sentence.id, catalog.videos[video].frames)
-            for shown, sentence in catalog.referable(video, category)
-        ]
-        for video in sorted(order[support_videos:])
-    }
+    queries = {video: queries_of(catalog, category, video) for video in sorted(order[support_videos:])}
     kept = [clip for clips in queries.values() for clip in clips]
     if max_queries is not None:
-        kept = _in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)
+        kept = queries_in_turn(np.random.default_rng([seed, SPLITS["test"], QUERIES, number]), queries, max_queries)
     return EvaluationTask(category, seed, support, tuple(kept))
 
 
-def _in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit: int) -> list[ClipRef]:
+def queries_of(catalog: VideoCatalog, category: str, video: str) -> list[ClipRef]:
+    """All (object, sentence) pairs of the class in the video, with all frames."""
+    frames = catalog.videos[video].frames
+    return [ClipRef(video, shown.id, sentence.id, frames) for shown, sentence in catalog.referable(video, category)]
+
+
+def queries_in_turn(rng: np.random.Generator, queries: dict[str, list[ClipRef]], limit: int) -> list[ClipRef]:
     """At most `limit` clips: one drawn clip of each video in a drawn order of videos, then a second one, and so on."""
     names = [list(queries)[i] for i in rng.permutation(len(queries))]
     turns = [

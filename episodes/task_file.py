@@ -72,12 +72,16 @@ def read_tasks(path: Path, catalog: VideoCatalog) -> list[EvaluationTask]:
     found = read_task_file(path)
     if not found.tasks:
         raise SamplingError(f"{path}: holds no task; write the file again with `evaluate`")
-    seen = set()
+    seen: set[tuple[str, int, str, str, str]] = set()
     for task in found.tasks:
         where = f"{path}: task of class {task.category!r}, seed {task.seed}"
-        if (task.category, task.seed) in seen:
-            raise SamplingError(f"{where}: occurs twice; keep one task for each class and seed")
-        seen.add((task.category, task.seed))
+        asked = {(task.category, task.seed, clip.video, clip.object_id, clip.expression_id) for clip in task.queries}
+        if again := sorted(asked & seen):
+            raise SamplingError(
+                f"{where}: its query {again[0][2:]} (video, object, expression) is in an earlier task of this class "
+                "and seed; ask each query once for each class and seed"
+            )
+        seen |= asked
         for fault in _faults(task, catalog):
             raise SamplingError(
                 f"{where}: {fault}. The file was written for benchmark {found.benchmark!r}, and {catalog.root} is "

@@ -30,7 +30,15 @@ class TransferConfig(Section):
 class EvaluateConfig(Section):
     """Which rows the results table has, and which support clips and queries they are evaluated on."""
 
-    seeds: tuple[int, ...] = Field((0, 1, 2, 3, 4), min_length=1, description="Seeds of the support draws.")
+    draw: Literal["seeds", "pairs"] = Field(
+        "seeds",
+        description="`seeds`: support clips drawn by `seeds`, the same for all queries of a class; `pairs`: every "
+        "ordered pair (support video, query video) of a class, for small benchmarks. With more shots, further "
+        "videos follow in the order of their ids, as many as there are.",
+    )
+    seeds: tuple[int, ...] = Field(
+        (0, 1, 2, 3, 4), min_length=1, description="Seeds of the support draws; not read with draw=pairs."
+    )
     shots: tuple[Shots, ...] = Field(
         (1, 5), min_length=1, description="Numbers of support clips, each a part of the table."
     )

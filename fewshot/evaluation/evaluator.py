@@ -67,7 +67,7 @@ class Evaluator:
         scored: dict[tuple[str, int], list[Record]] = {}
         for method in self.config.methods:
             for row in (self._row(method, shots) for shots in self.config.evaluate.shots):
-                answers = (self._answering(method, support.select(list(range(row.shots)))), row.shots)
+                answers = (self._answering(method, first_clips(support, row.shots)), row.shots)
                 if answers not in scored:
                     scored[answers] = self._score(row, task, queries, answers[0], support)
                 records += [replace(r, row=replace(r.row, method=row.method)) for r in scored[answers]]
@@ -85,7 +85,7 @@ class Evaluator:
         points: list[CurvePoint] = []
         for method in self.config.methods:
             for shots in self.config.evaluate.shots if method in self.learners else ():
-                clips = support.select(list(range(shots))).to(self.device)
+                clips = first_clips(support, shots).to(self.device)
                 for taken, predictor in self.learners[method].snapshots(clips, steps):
                     records = self._answers(self._row(method, shots), task, queries, predictor, 0.0)
                     points += [CurvePoint(taken, record) for record in records if record.row.scoring == "paper"]
@@ -120,8 +120,9 @@ class Evaluator:
             return self._score(row, task, swapped, "conditioning", support)
         supports: dict[tuple[str, tuple[ClipRef, ...]], list[Query]] = {}
         frames = len(task.support[0].frames)  # a file of tasks may have another length than the config
+        shots = min(row.shots, len(task.support))
         for query in queries:  # those whose video has no other class are left out
-            support_clips = wrong_class_support(self.catalog, task, query.ref, shots=row.shots, support_frames=frames)
+            support_clips = wrong_class_support(self.catalog, task, query.ref, shots=shots, support_frames=frames)
             if support_clips is not None:
                 supports.setdefault(support_clips, []).append(query)
         records: list[Record] = []
@@ -156,7 +157,7 @@ class Evaluator:
     ) -> list[Record]:
         """Adapts `method` to the row's first clips of the support and scores its answers; each query bears its share of
         the time to adapt."""
-        first = support.select(list(range(row.shots)))
+        first = first_clips(support, row.shots)
         began = time.perf_counter()
         predictor = self._adapt(method, first)
         return self._answers(row, task, queries, predictor, time.perf_counter() - began)
@@ -198,7 +199,7 @@ class Evaluator:
         truth = truths.masks[0, :, rows, columns].numpy()
         region, boundary = score_clip(mask, truth, tolerance=TOLERANCES["paper"])
         title = f"{task.category}: {row.shots}-shot, J {100 * region.mean():.0f}"
-        shown = [ClipPicture.of_clips(support.clips, support.masks, shot) for shot in range(row.shots)]
+        shown = [ClipPicture.of_clips(support.clips, support.masks, shot) for shot in range(len(support))]
         page = draw_overlay(shown, ClipPicture.of_clips(query, truths.masks), mask, title=title, scores=region.tolist())
         name = re.sub(r"[^\w.-]", "_", f"{task.category}-seed{task.seed}-{ref.video}-{ref.expression_id}") + ".png"
         write_overlay(folder / name, page)
@@ -211,6 +212,11 @@ class Evaluator:
             J=100 * float(region.mean()),
             F=100 * float(boundary.mean()),
         )
+
+
+def first_clips(support: Support, shots: int) -> Support:
+    """The K-shot support of a task: all its clips where it holds fewer, which pairs of a small class alone do."""
+    return support.select(list(range(min(shots, len(support)))))
 
 
 def _alike(queries: list[Query]) -> Iterator[list[Query]]:

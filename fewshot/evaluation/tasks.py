@@ -10,6 +10,7 @@ from episodes.catalog import VideoCatalog, split_by_name
 from episodes.check import require_visible
 from episodes.errors import SamplingError
 from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
+from episodes.pair_tasks import pair_tasks
 from episodes.task_file import read_task_file, read_tasks
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.runs.build import open_benchmark, open_catalog
@@ -112,19 +113,30 @@ def _tasks(
     """The tasks of the file that the config names, or drawn ones of `classes`."""
     if config.evaluate.tasks is not None:
         return _of_file(config.evaluate.tasks, catalog, config)
-    tasks = [
-        task
-        for seed in config.evaluate.seeds
-        for task in evaluation_tasks(
+    support_videos = config.evaluate.support_videos or config.evaluate.largest_shots
+    if config.evaluate.draw == "pairs":
+        tasks = pair_tasks(
             catalog,
             classes,
-            seed=seed,
-            support_videos=config.evaluate.support_videos or config.evaluate.largest_shots,
+            support_videos=support_videos,
             support_frames=config.evaluate.support_frames,
             max_queries_per_class=config.evaluate.max_queries_per_class,
             small_classes=small_classes,
         )
-    ]
+    else:
+        tasks = [
+            task
+            for seed in config.evaluate.seeds
+            for task in evaluation_tasks(
+                catalog,
+                classes,
+                seed=seed,
+                support_videos=support_videos,
+                support_frames=config.evaluate.support_frames,
+                max_queries_per_class=config.evaluate.max_queries_per_class,
+                small_classes=small_classes,
+            )
+        ]
     small = [name for name in classes if name not in {task.category for task in tasks}]
     if small:
         log.info("%s: left out, too few videos for the shots: %s", catalog.root, ", ".join(small))
@@ -136,10 +148,10 @@ def _of_file(path: Path, catalog: VideoCatalog, config: ExperimentConfig) -> lis
     shots = config.evaluate.largest_shots
     for task in tasks:
         place = f"{path}: the task of class {task.category!r}, seed {task.seed} holds"
-        if len(task.support) < shots:
+        if len(task.support) < shots and config.evaluate.draw == "seeds":
             raise SamplingError(
                 f"{place} {len(task.support)} support clip(s), {shots} needed. Lower evaluate.shots and "
-                "evaluate.control_shots, or name a file with more"
+                "evaluate.control_shots, name a file with more, or set evaluate.draw=pairs if it was written so"
             )
         if config.holds_out_a_frame and len(task.support[0].frames) < 2:
             raise SamplingError(

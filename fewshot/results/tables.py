@@ -29,7 +29,7 @@ def results_table(summary: Summary) -> str:
             )
             for row, scores in rows.items()
         ]
-        seeds = counted(max(scores.seeds for scores in rows.values()), "support seed")
+        seeds = draws_note(summary, max(scores.seeds for scores in rows.values()))
         title = f"Group {group}, {tasks_note(summary)}, {seeds}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
@@ -77,6 +77,13 @@ def tasks_note(summary: Summary) -> str:
         return "novel classes"
     seen = [name for name in transfer["evaluated"] if name in transfer["seen_in_training"]]
     return f"transfer to {transfer['root']}" + (f", seen in training: {', '.join(seen)}" if seen else "")
+
+
+def draws_note(summary: Summary, seeds: int) -> str:
+    """How support and queries were chosen: by so many seeds, or all pairs of videos."""
+    asked = summary.facts.get("config", {}).get("evaluate", {})
+    pairs = asked.get("draw") == "pairs" and not asked.get("tasks")
+    return "all ordered pairs of videos" if pairs else counted(seeds, "support seed")
 
 
 def counted(number: int, noun: str) -> str:

@@ -345,3 +345,24 @@ def test_kept_classes_are_named_as_seen_in_the_table(
     config = load_tiny(experiment, transfer(other_root, "keep"), *ONE_ROW, "evaluate.max_queries_per_class=1")
     run = evaluated(trained, tmp_path / "run", config)
     assert f"seen in training: {', '.join(SEEN)}" in results_table(Run(run).evaluated().summary)
+
+
+def test_all_pairs_are_asked_with_one_shot_and_with_as_many_as_there_are(
+    trained: Path, tmp_path: Path, tiny_set: TinySet
+) -> None:
+    root = write_tiny_benchmark(tmp_path / "other", videos_per_class=3, frames=2, seed=3)
+    asked = (transfer(root, "keep"), "evaluate.draw=pairs", *ONE_ROW[:3], "evaluate.shots=[1,7]")
+    config = load_tiny(write_experiment(tmp_path / "tiny.yaml", tiny_set), *asked)
+    folder = evaluated(trained, tmp_path / "pairs", config)
+    run = Run(folder).evaluated()
+    items = {shots: [r.item for r in run.records if r.row.shots == shots] for shots in (1, 7)}
+    assert items[1] == items[7]
+    assert {item.seed for item in items[1]} == {0, 1, 2}
+    assert "all ordered pairs of videos" in results_table(run.summary)
+    again = replace_tasks(config, folder / "results/tasks.json")
+    assert without_times(evaluated(trained, tmp_path / "again", again)) == without_times(folder)
+
+
+def replace_tasks(config: ExperimentConfig, file: Path) -> ExperimentConfig:
+    evaluate = config.evaluate.model_copy(update={"tasks": file})
+    return config.model_copy(update={"evaluate": evaluate})
