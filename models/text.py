@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from episodes.errors import WeightsError
+from models.text_tower import TextTower
 from models.weights import MINILM, packaged_weights
 
 REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sentences follow each other closely
@@ -16,6 +17,7 @@ REMEMBERED_CALLS = 64  # the chunks and methods that ask for the same query sent
 class TextEncoder(nn.Module):
     """A frozen transformers encoder, without gradients, in eval mode also in training unless `dropout` is true.
 
+    Of an image-text model (CLIP, SigLIP) the text tower alone is loaded.
     The answers to the last few calls are remembered.
     All sentences of a call are encoded together, regardless of what was encoded before: the last bits of an encoding
     depend on its batch, and a resumed run must see the bits of an uninterrupted one.
@@ -26,18 +28,21 @@ class TextEncoder(nn.Module):
         self.name = name
         self.dropout = dropout
         source = _source(name)
+        transformers_logging.disable_progress_bar()  # loading takes a fraction of a second
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(source)
             # Without the tokenizer's files, transformers builds one with an empty vocabulary and says nothing.
             if set(self.tokenizer.get_vocab()) <= set(self.tokenizer.all_special_tokens):
                 raise OSError("its tokenizer has no vocabulary, so the tokenizer's files are missing")
-            if pretrained:
-                transformers_logging.disable_progress_bar()  # loading takes a fraction of a second
+            config = AutoConfig.from_pretrained(source)
+            self.tower = TextTower.of(source, config)
+            if self.tower is not None:
+                self.model = self.tower.load(pretrained)
+            elif pretrained:
                 self.model = AutoModel.from_pretrained(source, attn_implementation="eager")
             else:
-                config = AutoConfig.from_pretrained(source)
                 self.model = AutoModel.from_config(config, attn_implementation="eager")
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:  # some tokenizers need a package of their own
             raise _unloadable(name, error) from error
         self.dim = int(self.model.config.hidden_size)
         self.pool = "mean" if name == "package:minilm" else "pooler"
@@ -63,10 +68,18 @@ class TextEncoder(nn.Module):
     def _encode(self, texts: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
         distinct = sorted(set(texts))
         row = torch.tensor([distinct.index(text) for text in texts], device=self.model.device)
-        tokens = self.tokenizer(distinct, padding=True, truncation=True, return_tensors="pt").to(self.model.device)
-        output = self.model(**tokens)
+        if self.tower is None:
+            tokens = self.tokenizer(distinct, padding=True, truncation=True, return_tensors="pt")
+        else:
+            tokens = self.tower.tokens(self.tokenizer, distinct, self.model.config)
+        tokens = tokens.to(self.model.device)
         valid = tokens["attention_mask"].bool()
-        words = output.last_hidden_state.float() * valid[..., None]
+        if self.tower is not None and self.tower.full_length:
+            output = self.model(tokens["input_ids"])
+            valid = valid[:, : int(valid.sum(1).max())]
+        else:
+            output = self.model(**tokens)
+        words = output.last_hidden_state[:, : valid.shape[1]].float() * valid[..., None]
         pooled = getattr(output, "pooler_output", None)
         if self.pool == "mean" or pooled is None:
             pooled = words.sum(1) / valid.sum(1, keepdim=True)
