@@ -146,6 +146,15 @@ def load_masks(catalog: VideoCatalog, ref: ClipRef) -> np.ndarray:
     return _stack(catalog, ref) == int(ref.object_id)
 
 
+def load_other_objects(catalog: VideoCatalog, ref: ClipRef, size: tuple[int, int]) -> np.ndarray:
+    """(T, *size) uint8 ids of the other annotated objects of the clip's video, 0 elsewhere; size: (height, width)."""
+    listed = [int(record.id) for record in catalog.videos[ref.video].objects if record.id != ref.object_id]
+    kept = np.zeros(256, np.uint8)  # what becomes of each id
+    kept[listed] = listed
+    ids: np.ndarray = kept[resize_ids(torch.from_numpy(_stack(catalog, ref)), size).numpy()]
+    return ids
+
+
 def rename(text: str, category: str, alias: str) -> str:
     """The sentence with the class's name replaced by another: as whole words, in any case, with its article.
 

@@ -89,7 +89,7 @@ def write_markdown(path: Path, name: str, rows: Sequence[TableRow], first: str, 
 def write_csv(path: Path, rows: Sequence[TableRow]) -> None:
     """Write table.csv: a column for each key of the grid, scores with every bit; empty where there is none."""
     keys = list(dict.fromkeys(key for row in rows for key in row.cell.point))
-    scores = ("J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent")
+    scores = ("J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent", "right")
     changes = ("items", "JF", "JF_low", "JF_high")
     head = (
         *("cell", "variant", *keys, "group", "scoring", *HEAD, *scores),

@@ -10,7 +10,7 @@ import torch
 
 from episodes.catalog import VideoCatalog
 from episodes.controls import Control
-from episodes.dataset import join_clips, join_truths, load_clip, load_masks
+from episodes.dataset import join_clips, join_truths, load_clip, load_masks, load_other_objects
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
 from episodes.types import ClipRef, Clips, Support, Truth
 from fewshot.config.experiment import ExperimentConfig
@@ -149,7 +149,9 @@ class Evaluator:
             clip, truth = self._load(ref, task.category)
             rows, columns = clip.picture()
             small = truth.masks[0, :, rows, columns].numpy()
-            queries.append(Query(ref, clip, load_masks(self.catalog, ref), small))
+            height, width = small.shape[1:]
+            others = load_other_objects(self.catalog, ref, (height, width))
+            queries.append(Query(ref, clip, load_masks(self.catalog, ref), small, others))
         return queries
 
     def _score(
@@ -175,10 +177,12 @@ class Evaluator:
             for query, probability in zip(batch, probabilities, strict=True):
                 item = asked(task, query.ref)
                 rows, columns = query.clip.picture()
+                right = query.meets_its_object(probability[:, rows, columns])
                 for scoring in self.config.evaluate.scoring:
                     region, boundary = query.score(probability[:, rows, columns], scoring)
                     scored = replace(row, scoring=scoring)
-                    records.append(Record.of_clip(scored, item, region, boundary, query.visible, seconds=seconds))
+                    record = Record.of_clip(scored, item, region, boundary, query.visible, seconds=seconds)
+                    records.append(replace(record, right=right))
         return records
 
     # ------------------------------------------------------------------ pictures

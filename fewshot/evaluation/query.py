@@ -14,17 +14,33 @@ from fewshot.results.metrics import TOLERANCES, Scores, score_clip
 
 @dataclass(frozen=True)
 class Query:
-    """One query clip, loaded once for all methods, and its truth: at the size of its files, and at the network's."""
+    """One query clip, loaded once for all methods, and its truth: at the size of its files, and at the network's.
+
+    others: (T, h, w) ids of the video's other annotated objects at the network's size, 0 elsewhere.
+    """
 
     ref: ClipRef
     clip: Clips
     truth: NDArray[np.bool_]
     small: NDArray[np.bool_]
+    others: NDArray[np.uint8]
 
     @property
     def visible(self) -> NDArray[np.bool_]:
         """(T,) frames in which the object has a pixel."""
         return np.asarray(self.truth.any(axis=(1, 2)))
+
+    def meets_its_object(self, probability: Tensor) -> bool | None:
+        """Whether an answer is about the right object: it shares more pixels, over all frames, with the referred object
+        than with any other annotated one, at the network's size. An answer that touches none of them is wrong.
+
+        None where the clip shows no other annotated object, so that there is nothing to confuse.
+        """
+        if not self.others.any():
+            return None
+        answer = _threshold(probability, self.small.shape[1:])
+        shared = np.bincount(self.others[answer], minlength=256)[1:]  # without the background
+        return bool((answer & self.small).sum() > shared.max())
 
     def score(self, probability: Tensor, scoring: str) -> tuple[Scores, Scores]:
         """(J, F) of each frame: probability (T, h, w) of the picture without its padding.

@@ -39,7 +39,9 @@ def groups_table(
             mean = estimate_over_groups(records, resamples=resamples)
             scores = [rows[row] for rows in held]
             visible = (fmean(getattr(one, name) for one in scores) for name in ("J_visible", "F_visible", "absent"))
-            further = (*map(points, visible), *(points(one.JF) for one in scores))
+            shares = [one.right for one in scores if one.right is not None]
+            right = fmean(shares) if len(shares) == len(scores) else None
+            further = (*map(points, visible), points(right), *(points(one.JF) for one in scores))
             body.append((*row.cells, row.control or "-", *score_cells(mean), *further))
         blocks.append(f"{title}, {scoring} scoring (points, 0-100)\n\n{form(head, body)}")
     notes = [

@@ -39,7 +39,8 @@ class Item:
 class Record:
     """Scores of one predicted clip. J_sum and F_sum add up its `frames`, each in [0, 1], J_visible_sum and
     F_visible_sum those `visible` frames in which the object has a pixel; seconds is wall time, the clip's share of
-    adaptation included."""
+    adaptation included; right says whether the answer shares more with its object than with any other annotated one,
+    None where the clip shows no other."""
 
     row: Row
     item: Item
@@ -50,6 +51,7 @@ class Record:
     J_visible_sum: float
     F_visible_sum: float
     seconds: float
+    right: bool | None = None
 
     def __post_init__(self) -> None:
         if self.frames < 1:
@@ -133,6 +135,7 @@ _COLUMNS = (
     *(*NAMES, "seed", "class", "video", "object", "expression"),
     *("frames", "J", "F", "J_sum", "F_sum", "visible", "J_visible_sum", "F_visible_sum", "seconds"),
 )
+_RIGHT = "right"  # a column that files of earlier versions lack
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | float | None]]) -> str:
@@ -146,20 +149,22 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str | float | None]
 
 def records_text(records: Iterable[Record]) -> str:
     """The records as CSV."""
-    return csv_text(_COLUMNS, map(_cells, records))
+    return csv_text((*_COLUMNS, _RIGHT), map(_cells, records))
 
 
 def curve_text(points: Iterable[CurvePoint]) -> str:
     """The points as CSV: the columns of records after the number of steps."""
-    return csv_text(("steps", *_COLUMNS), ((steps, *_cells(record)) for steps, record in points))
+    return csv_text(("steps", *_COLUMNS, _RIGHT), ((steps, *_cells(record)) for steps, record in points))
 
 
 def _cells(record: Record) -> tuple[str | float | None, ...]:
-    """The cells of _COLUMNS. The means J and F are for people; of the sums and seconds, CSV keeps every bit."""
+    """The cells of _COLUMNS, and of _RIGHT (0, 1, or empty for None). The means J and F are for people; of the sums and
+    seconds, CSV keeps every bit."""
     return (
         *(*astuple(record.row), *astuple(record.item)),
         *(record.frames, f"{record.J:.6f}", f"{record.F:.6f}", record.J_sum, record.F_sum),
         *(record.visible, record.J_visible_sum, record.F_visible_sum, record.seconds),
+        None if record.right is None else int(record.right),
     )
 
 
@@ -193,4 +198,7 @@ def _record(line: Mapping[str, str]) -> Record:
     row = Row(line["method"], int(line["shots"]), control, line["scoring"], int(line["group"]))
     item = Item(int(line["seed"]), *(line[name] for name in ("class", "video", "object", "expression")))
     sums = {name: float(line[name]) for name in ("J_sum", "F_sum", "J_visible_sum", "F_visible_sum", "seconds")}
-    return Record(row, item, frames=int(line["frames"]), visible=int(line["visible"]), **sums)
+    right = {"": None, "0": False, "1": True}
+    if (cell := line.get(_RIGHT, "")) not in right:
+        raise ValueError(f"{_RIGHT} must be 0, 1 or empty, found {cell!r}")
+    return Record(row, item, frames=int(line["frames"]), visible=int(line["visible"]), **sums, right=right[cell])

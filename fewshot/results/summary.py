@@ -12,7 +12,19 @@ from fewshot.results.records import Record, split
 from fewshot.results.row import NAMES, Row
 from fewshot.results.statistics import CONFIDENCE, RESAMPLES, Estimate, estimate, means_by
 
-SCORES = ("seeds", "J", "F", "JF", "JF_low", "JF_high", "J_visible", "F_visible", "absent", "seconds")  # in the file
+SCORES = (
+    "seeds",
+    "J",
+    "F",
+    "JF",
+    "JF_low",
+    "JF_high",
+    "J_visible",
+    "F_visible",
+    "absent",
+    "seconds",
+    "right",
+)  # in the file
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,8 @@ class RowScores(Estimate):
 
     J, F and JF are means over all frames. A frame without the object counts 1 for an empty answer, so `absent` says
     which percentage of the frames that is, and J_visible and F_visible are the means over the other frames alone.
+    right is the percentage of the answers that share more with their object than with any other annotated one, among
+    the clips that show another; None where no clip does.
     """
 
     seeds: int
@@ -28,6 +42,7 @@ class RowScores(Estimate):
     F_visible: float
     absent: float
     seconds: float
+    right: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +69,7 @@ def summarise(records: Sequence[Record], *, resamples: int = RESAMPLES, seed: in
             F_visible=f_visible,
             absent=absent,
             seconds=sum(record.seconds for record in answers),
+            right=right_share(answers),
         )
     interval = (
         f"{CONFIDENCE:.0%} percentile interval of J&F from {resamples} bootstrap resamples: classes are drawn, then "
@@ -69,6 +85,12 @@ def visible_scores(records: Sequence[Record]) -> tuple[float, float, float]:
     return j, f, 100 * (1 - visible / frames)
 
 
+def right_share(records: Sequence[Record]) -> float | None:
+    """Percentage of the answers that are about the right object, of those that could be about another; None without."""
+    answers = [record.right for record in records if record.right is not None]
+    return 100 * sum(answers) / len(answers) if answers else None
+
+
 def summary_text(summary: Summary) -> str:
     """The summary as JSON: `rows`, and each fact as a key beside them."""
     rows = [{**asdict(row), **{name: getattr(scores, name) for name in SCORES}} for row, scores in summary.rows.items()]
@@ -82,7 +104,8 @@ def parse_summary(content: bytes, path: Path) -> Summary:
         rows = {}
         for cells in facts.pop("rows"):
             row = {name: cells[name] for name in NAMES}
-            scores = {name: cells[name] for name in SCORES}
+            scores = {name: cells[name] for name in SCORES if name != "right"}
+            scores["right"] = cells.get("right")  # summaries of earlier versions lack it
             del scores["JF"]  # follows from J and F
             rows[Row(**{**row, "control": row["control"] and Control(row["control"])})] = RowScores(**scores)
     except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:

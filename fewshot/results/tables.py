@@ -12,8 +12,12 @@ from fewshot.results.summary import RowScores, Summary
 Cells = Sequence[Sequence[str]]
 INTERVAL_HEAD = "95 % interval"
 SCORE_HEAD = ("J", "F", "J&F", INTERVAL_HEAD)
-VISIBLE_HEAD = ("J vis.", "F vis.", "absent")
-VISIBLE_NOTE = "J vis., F vis.: only over frames that show the object; absent: percentage of the frames without it."
+VISIBLE_HEAD = ("J vis.", "F vis.", "absent", "right")
+VISIBLE_NOTE = (
+    "J vis., F vis.: only over frames that show the object; absent: percentage of the frames without it; right: "
+    "percentage of the answers that share more pixels with their object than with any other annotated one, among the "
+    "clips that show another (an answer that touches none is wrong)."
+)
 
 
 def results_table(summary: Summary) -> str:
@@ -21,12 +25,9 @@ def results_table(summary: Summary) -> str:
     blocks = []
     for group, scoring in dict.fromkeys(row.table for row in summary.rows):
         rows = {row: scores for row, scores in summary.rows.items() if row.table == (group, scoring)}
-        head = (*HEAD, "control", *SCORE_HEAD, *VISIBLE_HEAD, "seconds")
+        head = (*HEAD, "control", *SCORE_HEAD, *VISIBLE_HEAD)
         body = [
-            (
-                *(*row.cells, row.control or "-"),
-                *(*score_cells(scores), *visible_cells(scores), f"{scores.seconds:.1f}"),
-            )
+            (*row.cells, row.control or "-", *score_cells(scores), *visible_cells(scores))
             for row, scores in rows.items()
         ]
         seeds = draws_note(summary, max(scores.seeds for scores in rows.values()))
@@ -36,7 +37,6 @@ def results_table(summary: Summary) -> str:
     notes += filter(None, [unadapted_note(summary)])
     notes += [f"Interval: {summary.facts['interval']}."] if "interval" in summary.facts else []
     notes += [f"Task list (manifest): {summary.facts['manifest']}"] if "manifest" in summary.facts else []
-    notes += ["seconds: wall time of all answers of a row, adaptation included."] if summary.rows else []
     return "\n\n".join([*blocks, "\n".join(notes)]).rstrip()
 
 
@@ -56,10 +56,11 @@ def unadapted_note(summary: Summary) -> str:
 
 
 def visible_cells(scores: RowScores | None) -> tuple[str, ...]:
-    """The cells below VISIBLE_HEAD: J and F over the frames with the object, and the percentage of those without."""
+    """The cells below VISIBLE_HEAD: J and F over the frames with the object, the percentage of those without, and that
+    of answers about the right object."""
     if scores is None:
         return ("-",) * len(VISIBLE_HEAD)
-    return points(scores.J_visible), points(scores.F_visible), points(scores.absent)
+    return tuple(map(points, (scores.J_visible, scores.F_visible, scores.absent, scores.right)))
 
 
 def change_cells(change: Difference | None) -> tuple[str, str]:
@@ -90,8 +91,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def points(value: float) -> str:
-    return f"{value:.1f}"
+def points(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def signed(value: float) -> str:

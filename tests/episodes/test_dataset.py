@@ -11,9 +11,19 @@ from torch.utils.data import DataLoader
 
 from episodes.catalog import VideoCatalog
 from episodes.config import AugmentConfig
-from episodes.dataset import EpisodeDataset, collate, join_clips, join_truths, load_clip, load_masks, rename
+from episodes.dataset import (
+    EpisodeDataset,
+    collate,
+    join_clips,
+    join_truths,
+    load_clip,
+    load_masks,
+    load_other_objects,
+    rename,
+)
 from episodes.decode import decode_mask, read_frame
 from episodes.errors import ConfigError, ReadError
+from episodes.evaluation_tasks import evaluation_tasks
 from episodes.files import json_digest
 from episodes.readers import read_benchmark
 from episodes.sampling import EpisodeSampler
@@ -277,3 +287,14 @@ def test_a_corrupt_or_missing_picture_is_named_also_from_a_worker(broken: VideoC
     )
     with pytest.raises(ReadError, match=r"\.jpg"):
         next(iter(loader))
+
+
+def test_other_objects_are_all_that_the_index_lists_but_the_clips_own(catalog: VideoCatalog) -> None:
+    task = evaluation_tasks(catalog, catalog.novel_classes(1), seed=0, support_videos=1, support_frames=2)[0]
+    query = task.queries[0]
+    video = catalog.videos[query.video]
+    others = load_other_objects(catalog, query, (48, 64))
+    own = load_masks(catalog, query)
+    assert set(np.unique(others)) == {0} | {int(r.id) for r in video.objects if r.id != query.object_id}
+    assert not others[own].any()
+    assert load_other_objects(catalog, query, (12, 16)).shape == (len(query.frames), 12, 16)

@@ -12,7 +12,7 @@ from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.records import Record, by_steps
 from fewshot.results.row import HEAD, Row, in_order
 from fewshot.results.statistics import RESAMPLES, Estimate, Part, estimate, means_by
-from fewshot.results.summary import visible_scores
+from fewshot.results.summary import right_share, visible_scores
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,13 @@ class Result:
     def visible(self) -> list[float]:
         """`visible_scores`, means over trainings."""
         return [float(value) for value in np.mean([visible_scores(records) for records in self.trainings], axis=0)]
+
+    @property
+    def right(self) -> float | None:
+        """`right_share`, mean over trainings."""
+        shares = [right_share(records) for records in self.trainings]
+        known = [share for share in shares if share is not None]
+        return sum(known) / len(known) if known else None
 
     def means_by(self, part: Callable[[Record], Part]) -> list[dict[Part, float]]:
         """J&F of each part of the records (a class, a seed), for each training."""

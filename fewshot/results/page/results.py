@@ -43,8 +43,9 @@ def _headline(stratum: Stratum) -> Table:
     body = []
     for result in stratum.plain:
         seeds = len({record.item.seed for record in result.trainings[0]})
+        shown = (*map(points, result.visible), points(result.right))
         counts = (f"{result.seconds:.2f}", str(seeds), str(len(result.trainings)))
-        body.append((*stratum.cells(result), *score_cells(result.estimate), *map(points, result.visible), *counts))
+        body.append((*stratum.cells(result), *score_cells(result.estimate), *shown, *counts))
     head = (*stratum.head, *SCORE_HEAD, *VISIBLE_HEAD)
     head = (*head, "seconds a query", "support seeds", "training seeds")
     intervals = (str(run.summary.facts.get("interval", "method not recorded")) for run in stratum.runs)

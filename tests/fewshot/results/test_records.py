@@ -98,3 +98,16 @@ def test_frames_without_the_object_are_counted_apart() -> None:
     assert (record.frames, record.visible, record.J_visible_sum, record.F_visible_sum) == (3, 1, 0.2, 0.4)
     assert (record.where_visible().J, record.where_visible().F) == (0.2, 0.4)
     assert parse_records(records_text([record]), FILE) == [record]
+
+
+def test_whether_the_right_object_was_met_is_kept_and_may_be_absent() -> None:
+    records = [replace(_record(), right=right) for right in (True, False, None)]
+    text = records_text(records)
+    assert parse_records(text, FILE) == records
+
+    earlier = "\n".join(line.rsplit(",", 1)[0] for line in records_text([records[2]]).splitlines())
+    assert "right" not in earlier
+    assert parse_records(earlier, FILE) == [records[2]]
+
+    with pytest.raises(UserError, match="right must be 0, 1 or empty, found '2'"):
+        parse_records(text[: text.rindex("0.3333333333333333")] + "0.3333333333333333,2\n", FILE)

@@ -16,7 +16,7 @@ from fewshot.results.summary import parse_summary, summarise, summary_text
 FILE = Path("summary.json")
 KEYS = [
     *("method", "shots", "control", "scoring", "group", "seeds", "J", "F", "JF", "JF_low", "JF_high"),
-    *("J_visible", "F_visible", "absent", "seconds"),
+    *("J_visible", "F_visible", "absent", "seconds", "right"),
 ]
 
 
@@ -95,3 +95,21 @@ def test_a_summary_says_how_many_frames_lack_the_object_and_what_the_others_scor
 
     assert (scores.J, scores.absent) == pytest.approx((80.0, 75.0))
     assert (scores.J_visible, scores.F_visible) == pytest.approx((20.0, 20.0))
+
+
+def test_the_share_of_right_objects_is_that_of_the_answers_that_could_be_about_another() -> None:
+    verdicts = [True, True, False, None, None, False]
+    records = [replace(r, right=right) for r, right in zip(_records()[:6], verdicts, strict=True)]
+
+    (scores,) = summarise(records, resamples=10).rows.values()
+
+    assert scores.right == 50.0
+    assert summarise(_records()[:6]).rows[_records()[0].row].right is None
+
+
+def test_a_summary_of_an_earlier_version_has_no_share_of_right_objects() -> None:
+    content = json.loads(summary_text(summarise(_records())))
+    for row in content["rows"]:
+        del row["right"]
+
+    assert all(scores.right is None for scores in parse_summary(json.dumps(content).encode(), FILE).rows.values())
