@@ -187,13 +187,15 @@ def join_clips(clips: list[Clips]) -> Clips:
     pyramids = [clip.features for clip in clips if clip.features is not None]
     if len(pictures) not in (0, len(clips)) or len(pyramids) not in (0, len(clips)):
         raise ValueError("either all clips of a batch carry frames (features), or none does")
-    levels = ([getattr(pyramid, name) for pyramid in pyramids] for name in ("f4", "f8", "f16", "f32"))
+    maps = [pyramid.maps() for pyramid in pyramids]
+    if len({frozenset(of_clip) for of_clip in maps}) > 1:
+        raise ValueError("either all clips of a batch carry a map of the pyramid, or none does")
     return Clips(
         valid=_joined([clip.valid for clip in clips]),
         times=torch.cat([clip.times for clip in clips]),
         sentences=tuple(sentence for clip in clips for sentence in clip.sentences),
         frames=_joined(pictures) if pictures else None,
-        features=Pyramid(*map(_joined, levels)) if pyramids else None,
+        features=Pyramid(**{name: _joined([of_clip[name] for of_clip in maps]) for name in maps[0]}) if maps else None,
     )
 
 

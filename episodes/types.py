@@ -7,7 +7,7 @@ h w feature size. A trunk feature carries its stride in its name: ``f4`` has h =
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,19 +79,31 @@ class _Tensors:
 
 @dataclass
 class Pyramid(_Tensors):
-    """Frozen trunk features of N clips: ``fS`` is (N, T, channels of S, H / S, W / S)."""
+    """Frozen trunk features of N clips: ``fS`` is (N, T, channels of S, H / S, W / S), and `semantic`, of stride 32,
+    what the image encoder's classifier reads, where the experiment asks for it (`model.semantic_map`).
+    """
 
     f4: Tensor
     f8: Tensor
     f16: Tensor
     f32: Tensor
+    semantic: Tensor | None = None
+
+    def maps(self) -> dict[str, Tensor]:
+        """The maps that there are, by name; their strides are in MAP_STRIDES."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     def select(self, clips: list[int], size: tuple[int, int]) -> Pyramid:
         """The features of the clips with these positions, cut to those of pictures of `size`."""
-        strides = (int(field.name[1:]) for field in fields(self))
-        return Pyramid(
-            *(trim(getattr(self, f"f{stride}")[clips], (size[0] // stride, size[1] // stride)) for stride in strides)
-        )
+        return Pyramid(**{name: trim(value[clips], map_size(name, size)) for name, value in self.maps().items()})
+
+
+MAP_STRIDES = {"f4": 4, "f8": 8, "f16": 16, "f32": 32, "semantic": 32}
+
+
+def map_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of the Pyramid's map with this name, of pictures of `size`."""
+    return size[0] // MAP_STRIDES[name], size[1] // MAP_STRIDES[name]
 
 
 @dataclass
@@ -114,9 +126,8 @@ class Clips(_Tensors):
         expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {"times": (self.times, (n, t))}
         if self.frames is not None:
             expected["frames"] = (self.frames, (n, t, 3, h, w))
-        for level in fields(self.features) if self.features is not None else ():
-            feature, stride = getattr(self.features, level.name), int(level.name[1:])
-            expected[f"features.{level.name}"] = (feature, (n, t, *feature.shape[2:3], h // stride, w // stride))
+        for level, feature in self.features.maps().items() if self.features is not None else ():
+            expected[f"features.{level}"] = (feature, (n, t, *feature.shape[2:3], *map_size(level, (h, w))))
         for name, (tensor, shape) in expected.items():
             if tuple(tensor.shape) != shape:
                 raise ValueError(

@@ -1,4 +1,4 @@
-"""The frozen image encoder: frames -> features at strides 4, 8, 16 and 32."""
+"""The frozen image encoder: frames -> features at strides 4, 8, 16 and 32, and a semantic map where it is asked for."""
 
 from typing import Self, cast
 
@@ -10,7 +10,15 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from episodes.types import Pyramid
-from models.cnn import TRUNK_STRIDES, packaged_lite0, timm_cnn, timm_strides
+from models.cnn import (
+    TRUNK_STRIDES,
+    packaged_lite0,
+    semantic_channels,
+    semantic_map,
+    timm_cnn,
+    timm_strides,
+    without_semantic_map,
+)
 from models.vit import ViTPyramid
 
 
@@ -20,11 +28,14 @@ class ImageEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, pretrained: bool = True) -> None:
+    def __init__(self, name: str, pretrained: bool = True, *, semantic: bool = False) -> None:
+        """`semantic`: the pyramid's map of that name is asked for. Raises WeightsError."""
         super().__init__()
         self.name = name
-        self.model = _model(name, pretrained)
+        self.semantic = semantic
+        self.model = _model(name, pretrained, semantic)
         self.channels = dict(zip(TRUNK_STRIDES, _channels(self.model), strict=True))
+        self.semantic_channels = semantic_channels(self.model) if semantic else None
         if name == "package:efficientnet_lite0":
             # The package's model was trained on (x - 127) / 128 (its README).
             mean, std = [127.0] * 3, [128.0] * 3
@@ -47,18 +58,22 @@ class ImageEncoder(nn.Module):
         n = frames.shape[0]
         pixels = (rearrange(frames, "n t c h w -> (n t) c h w").float() - self.mean) / self.std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.model(pixels)
-        return Pyramid(*(rearrange(f, "(n t) c h w -> n t c h w", n=n) for f in features))
+        maps = self.model(pixels)
+        if self.semantic:
+            maps.append(semantic_map(self.model, maps[-1]))
+        return Pyramid(*(rearrange(f, "(n t) c h w -> n t c h w", n=n) for f in maps))
 
 
-def _model(name: str, pretrained: bool) -> nn.Module:
+def _model(name: str, pretrained: bool, semantic: bool) -> nn.Module:
     """Frames -> list of maps at TRUNK_STRIDES. Raises WeightsError."""
     if name == "package:efficientnet_lite0":
-        return packaged_lite0(pretrained)
+        return packaged_lite0(pretrained, semantic)
     strides = timm_strides(name)
     if len(strides) > 1 and len(set(strides)) == 1:
+        if semantic:
+            raise without_semantic_map(name)
         return ViTPyramid(name, strides[0], pretrained)
-    return timm_cnn(name, strides, pretrained)
+    return timm_cnn(name, strides, pretrained, semantic)
 
 
 def _channels(model: nn.Module) -> list[int]:

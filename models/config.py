@@ -106,6 +106,11 @@ class ModelConfig(Section):
         False,
         description="Leave the frozen text encoder's dropout active in training (released code); it only adds noise.",
     )
+    semantic_map: bool = Field(
+        False,
+        description="Give the head one more map of the image encoder: what its classifier reads (EfficientNets: 1280 "
+        "channels at stride 32 behind the last block). It knows classes, and no borders.",
+    )
     pretrained: bool = Field(
         True, description="Load pretrained encoder weights; false only for tests of shape and speed."
     )

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from episodes.padding import is_tight, pad, size_groups, trim, trimmed_size
-from episodes.types import Clips, Pyramid
-from models.backbone import TRUNK_STRIDES, ImageEncoder
+from episodes.types import Clips, Pyramid, map_size
+from models.backbone import ImageEncoder
 from models.config import ModelConfig
 from models.text import TextEncoder
 
@@ -53,7 +53,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.image = ImageEncoder(config.image_encoder, config.pretrained)
+        self.image = ImageEncoder(config.image_encoder, config.pretrained, semantic=config.semantic_map)
         self.text = TextEncoder(config.text_encoder, config.pretrained, config.text_dropout)
 
     @torch.no_grad()
@@ -73,9 +73,11 @@ class Trunk(nn.Module):
             return self.image(clips.frames)
         groups = size_groups(clips.valid)
         parts = [self.image(trim(clips.frames[group], trimmed_size(clips.valid[group]))) for group in groups]
-        h, w = clips.size
-        levels = ([pad(getattr(part, f"f{s}"), (h // s, w // s)) for part in parts] for s in TRUNK_STRIDES)
-        return Pyramid(*(in_order(groups, level) for level in levels))
+        maps = {
+            name: in_order(groups, [pad(part.maps()[name], map_size(name, clips.size)) for part in parts])
+            for name in parts[0].maps()
+        }
+        return Pyramid(**maps)
 
 
 def in_order(groups: list[list[int]], parts: Sequence[Tensor]) -> Tensor:

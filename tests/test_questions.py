@@ -15,7 +15,7 @@ from models.network import FewShotRVOS
 from models.trunk import Encoded, Trunk
 
 # Fields of all that is reachable from a parameter. Whoever adds one says here what of a clip it shows.
-PYRAMID = {f"pyramid.f{stride}" for stride in (4, 8, 16, 32)}
+PYRAMID = {"pyramid.semantic", *(f"pyramid.f{stride}" for stride in (4, 8, 16, 32))}
 CLIPS = {"valid", "times", "sentences", "frames", *(name.replace("pyramid", "features") for name in PYRAMID)}
 ENCODED = {"valid", "times", "words", "word_valid", "sentence", *PYRAMID}
 SUPPORT = {"masks", *(f"clips.{name}" for name in CLIPS)}

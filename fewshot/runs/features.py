@@ -21,7 +21,6 @@ from episodes.types import Pyramid
 from models.backbone import ImageEncoder
 
 log = logging.getLogger(__name__)
-LEVELS = ("f4", "f8", "f16", "f32")
 FRAMES_AT_ONCE = 16  # of one size, passed through the encoder together: 100 MB of activations, enough for two cores
 
 
@@ -44,7 +43,7 @@ class FeatureStore:
     def __call__(self, paths: Sequence[Path]) -> Pyramid:
         """Features (1, T, c, h, w) in float16 of T frames of one clip."""
         rows = [_read(self._file(path)) for path in paths]
-        return Pyramid(*(torch.stack([row[level] for row in rows])[None] for level in LEVELS))
+        return Pyramid(**{name: torch.stack([row[name] for row in rows])[None] for name in rows[0]})
 
     def missing(self, paths: Iterable[Path]) -> list[Path]:
         """The frames whose features are not kept yet."""
@@ -76,7 +75,7 @@ class FeatureStore:
         frames = torch.stack([frame for _, frame in batch])[None].to(device)
         features = encoder(frames).map(lambda f: f[0].half().cpu())
         for row, (path, _) in enumerate(batch):
-            tensors = {level: getattr(features, level)[row].contiguous() for level in LEVELS}
+            tensors = {name: value[row].contiguous() for name, value in features.maps().items()}
             if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
                 raise WeightsError(
                     f"{encoder.name} gives features of {path} that float16 cannot hold; turn the feature cache off "

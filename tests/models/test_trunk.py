@@ -10,12 +10,13 @@ import timm
 import torch
 from torch import Tensor
 
+from episodes.dataset import join_clips
 from episodes.errors import WeightsError
 from models.backbone import ImageEncoder
 from models.text import REMEMBERED_CALLS, TextEncoder
 from models.trunk import Trunk
 from models.weights import EFFICIENTNET_LITE0, MINILM, packaged_weights
-from tests.random_clips import random_clips
+from tests.random_clips import in_features, mixed_clips, random_clips, small_config
 
 
 @pytest.fixture(scope="module")
@@ -146,6 +147,71 @@ def test_another_timm_model_gives_the_same_strides() -> None:
 
     assert [f.shape[-1] for f in (pyramid.f4, pyramid.f8, pyramid.f16, pyramid.f32)] == [16, 8, 4, 2]
     assert encoder.channels == {4: 64, 8: 128, 16: 256, 32: 512}
+
+
+# --------------------------------------------------------------------------- the semantic map
+
+
+def test_the_semantic_map_is_what_the_classifier_takes_the_mean_of(trunk: Trunk, published: dict[str, Tensor]) -> None:
+    semantic = ImageEncoder("package:efficientnet_lite0", semantic=True)
+    whole = timm.create_model("tf_efficientnet_lite0").eval()
+    names = [name for name in whole.state_dict() if not name.endswith("num_batches_tracked")]
+    whole.load_state_dict(dict(zip(names, published.values(), strict=True)), strict=False)
+    frames = random_clips(1).frames
+    assert frames is not None
+
+    with torch.no_grad():
+        expected = whole.forward_features((frames[0].float() - 127) / 128)
+    pyramid = semantic(frames)
+
+    assert pyramid.semantic is not None
+    assert semantic.semantic_channels == 1280
+    torch.testing.assert_close(pyramid.semantic[0], expected, atol=1e-4, rtol=1e-4)
+    without = trunk.image(frames)
+    assert without.semantic is None
+    assert trunk.image.semantic_channels is None
+    assert torch.equal(without.f32, pyramid.f32)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "package:efficientnet_lite0"])
+def test_a_semantic_map_needs_no_pretrained_weights(name: str) -> None:
+    pyramid = ImageEncoder(name, pretrained=False, semantic=True)(torch.zeros(1, 1, 3, 64, 96, dtype=torch.uint8))
+
+    assert pyramid.semantic is not None
+    assert pyramid.semantic.shape == (1, 1, 1280, 2, 3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+def test_an_encoder_without_a_semantic_map_is_rejected_where_one_is_asked_for(name: str) -> None:
+    with pytest.raises(WeightsError, match=f"model.semantic_map: image_encoder '{name}' has no layer between"):
+        ImageEncoder(name, pretrained=False, semantic=True)
+
+
+def test_clips_of_unequal_size_have_the_semantic_map_that_they_have_alone() -> None:
+    trunk = Trunk(small_config(semantic_map=True))
+    clips, _ = mixed_clips([(64, 64), (96, 64)])
+
+    pyramid, alone = trunk.pyramid(clips), trunk.pyramid(clips.select([0]))
+
+    selected = pyramid.select([0], (64, 64)).semantic
+    assert pyramid.semantic is not None
+    assert selected is not None
+    assert pyramid.semantic.shape == (2, 2, 1280, 3, 2)
+    torch.testing.assert_close(selected, alone.semantic, atol=1e-4, rtol=1e-4)
+    assert (pyramid.semantic[0, :, :, 2] == 0).all()
+
+
+def test_clips_with_and_without_a_semantic_map_are_not_one_batch(trunk: Trunk) -> None:
+    clips = in_features(trunk, random_clips(1))
+    assert clips.features is not None
+    other = replace(clips, features=replace(clips.features, semantic=torch.zeros(1, 2, 1280, 2, 2)))
+
+    joined = join_clips([other, other]).features
+    assert joined is not None
+    assert joined.semantic is not None
+    assert joined.semantic.shape == (2, 2, 1280, 2, 2)
+    with pytest.raises(ValueError, match="a map of the pyramid"):
+        join_clips([clips, other])
 
 
 # --------------------------------------------------------------------------- words

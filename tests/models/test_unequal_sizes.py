@@ -1,7 +1,6 @@
 """Padding changes nothing: a clip gives the same alone, beside a larger one, and with more padding than it needs."""
 
 import copy
-from dataclasses import fields
 from functools import cache
 from itertools import product
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from episodes.types import Clips, Pyramid, Support
+from episodes.types import Clips, Support
 from fewshot.learners import Conditioning, Decoding
 from models.head import SupportMemory
 from models.network import FewShotRVOS
@@ -84,10 +83,10 @@ def test_a_clip_has_the_same_features_beside_larger_ones_and_none_in_the_padding
         own = clips.select([number])
         alone = trunk.pyramid(own)
         assert own.size == ((64, 96), (64, 96), (64, 128), (96, 64))[number]
-        for level in fields(Pyramid):
-            expected, found = getattr(alone, level.name), getattr(together, level.name)[number : number + 1]
+        for level, expected in alone.maps().items():
+            found = together.maps()[level][number : number + 1]
             h, w = expected.shape[-2:]
-            assert_close(found[..., :h, :w], expected, level.name)
+            assert_close(found[..., :h, :w], expected, level)
             assert not found[..., h:, :].any()
             assert not found[..., w:].any()
 

@@ -14,11 +14,12 @@ from episodes.decode import read_frame
 from episodes.errors import WeightsError
 from episodes.types import Pyramid
 from fewshot.runs.encoders import image_fingerprint
-from fewshot.runs.features import LEVELS, FeatureStore
+from fewshot.runs.features import FeatureStore
 from models.backbone import ImageEncoder
 from tests.random_clips import shared_trunk
 
 SIDE = 32
+LEVELS = ("f4", "f8", "f16", "f32")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,21 @@ def test_cached_features_equal_computed_ones_up_to_float16(
         assert found.dtype == torch.float16
         assert found.shape == expected.shape
         torch.testing.assert_close(found.float(), expected, atol=5e-3, rtol=2e-3)
+
+
+def test_the_semantic_map_is_kept_where_it_is_asked_for_and_apart(
+    tmp_path: Path, frames: list[Path], encoder: ImageEncoder
+) -> None:
+    semantic = ImageEncoder("package:efficientnet_lite0", semantic=True)
+    plain, more = (store(tmp_path, fingerprint=image_fingerprint(each)) for each in (encoder, semantic))
+
+    assert plain.fill(frames, encoder) == more.fill(frames, semantic) == 3
+
+    assert plain(frames).semantic is None
+    kept = more(frames).semantic
+    assert kept is not None
+    assert kept.shape == (1, 3, 1280, 1, 2)
+    assert torch.equal(plain(frames).f32, more(frames).f32)
 
 
 def test_what_is_there_is_not_computed_again(tmp_path: Path, frames: list[Path], encoder: ImageEncoder) -> None:
