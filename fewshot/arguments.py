@@ -20,6 +20,8 @@ def program_name(called: str) -> str:
 PROGRAM = program_name(sys.argv[0])
 
 
+CUTOUTS = ("fluent-emoji", "tuxpaint-stamps", "sweethome3d-furniture")
+
 # Of each command its purpose, and arguments as an example.
 _COMMANDS = {
     "run": ("write data if absent, train, evaluate, report", "experiments/demo.yaml"),
@@ -31,6 +33,8 @@ _COMMANDS = {
     "ablate": ("run variants of an experiment, in one table", "experiments/ablations/affinity_loss.yaml --jobs 2"),
     "features": ("compute image features ahead, into the folder machine.cache", "experiments/demo.yaml"),
     "data glyphs": ("write the embedded benchmark", "data/glyphs seed=1"),
+    "data compose": ("write a benchmark of composed real pictures", "data/composed videos_per_class=20"),
+    "data cutouts": ("turn a published package of pictures into cut-outs", "fluent-emoji package cutouts/emoji"),
     "data check": ("list every problem of a benchmark", "data/glyphs --json"),
     "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
     "config": ("print the resolved experiment", "experiments/demo.yaml seed=3"),
@@ -109,6 +113,28 @@ def build_parser() -> Parser:
     glyphs.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
     glyphs.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
     _override_argument(glyphs, "size=256")
+    compose = _command(kinds, "data compose")
+    compose.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same benchmark")
+    for name, meaning in (
+        ("objects", "cut-outs with alpha: <class>/<name>.png, or a captions.csv"),
+        ("stills", "photographs with masks: <class>/<name>.jpg and .png"),
+        ("backgrounds", "photographs of places"),
+    ):
+        compose.add_argument(
+            f"--{name}",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FOLDER",
+            help=f"{meaning} (may be repeated; without any folder: the pictures that come with the project)",
+        )
+    compose.add_argument("--without", default="", metavar="CLASS,...", help="classes to leave out")
+    compose.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
+    _override_argument(compose, "seed=1")
+    cutouts = _command(kinds, "data cutouts")
+    cutouts.add_argument("kind", choices=CUTOUTS, help="which package")
+    cutouts.add_argument("source", type=Path, metavar="SRC", help="folder of the unpacked package")
+    cutouts.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     check = _command(kinds, "data check")
     check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -182,6 +182,32 @@ def _data_glyphs(options: argparse.Namespace) -> int:
     return 0
 
 
+def _data_compose(options: argparse.Namespace) -> int:
+    from episodes.composed.config import FOLDERS, ComposedConfig
+    from fewshot.config.document import Document, merge, parse_override
+    from fewshot.config.experiment import check_section
+    from fewshot.runs.embedded import write_benchmark
+
+    document = Document({}, {})
+    for text in options.overrides:
+        document = merge(document, parse_override(text))
+    values = check_section(ComposedConfig, document, "The generator's config")
+    given = {name: getattr(options, name) for name in FOLDERS if getattr(options, name)}
+    without = tuple(name.strip() for name in options.without.split(",") if name.strip())
+    config = values.model_copy(update={**given, **({"without": without} if without else {})})
+    write_benchmark(options.out, config, options.workers)
+    print(f"Composed clips are in {options.out}; {options.out / 'contact_sheet.png'} shows them")
+    return 0
+
+
+def _data_cutouts(options: argparse.Namespace) -> int:
+    from episodes.composed.sources import write_cutouts
+
+    count = write_cutouts(options.kind, options.source, options.out)
+    print(f"{count} cut-outs are in {options.out}: give it to `data compose` as --objects")
+    return 0
+
+
 def _data_check(options: argparse.Namespace) -> int:
     from episodes.check import check_benchmark
 
@@ -280,6 +306,8 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "ablate": _ablate,
     "features": _features,
     "data glyphs": _data_glyphs,
+    "data compose": _data_compose,
+    "data cutouts": _data_cutouts,
     "data check": _data_check,
     "episodes": _episodes,
     "config": _config,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from episodes.glyphs.draws import Draws
+from episodes.generated.draws import Draws
 
 # Name -> hue in degrees, its spread, and the ranges of saturation and brightness.
 COLOURS: dict[str, tuple[float, float, tuple[float, float], tuple[float, float]]] = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from episodes.glyphs.draws import Draws
+from episodes.generated.draws import Draws
 from episodes.glyphs.outlines import Outline
 
 _SPREAD, _CROWDED = 0.27, 0.33  # distance of the quarters' middles from the border; crowded ones occlude more

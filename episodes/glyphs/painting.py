@@ -11,8 +11,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from episodes.generated.draws import Draws
 from episodes.glyphs.appearance import Appearance
-from episodes.glyphs.draws import Draws
 from episodes.glyphs.movement import Pose
 from episodes.glyphs.outlines import outlines
 from episodes.glyphs.planning import PlannedObject, Scene

@@ -1,15 +1,15 @@
 """Which two classes and which attribute each video has, and its objects with their looks, paths and sentences.
 
-Within a group of 12 classes the pairs follow a round robin: each round pairs every class once, and 11 rounds meet all
-partners. So `videos_per_class` rounds give each class exactly that many videos, with partners as different as can be.
+Within a group of 12 classes the pairs follow a round robin (`episodes.generated.pairing`).
 """
 
 from dataclasses import dataclass
 
+from episodes.generated.draws import Draws
+from episodes.generated.pairing import pairs as pair_up
 from episodes.glyphs.appearance import Appearance, appearance, value_pair
 from episodes.glyphs.classes import CLASS_NAMES, GROUPS
 from episodes.glyphs.config import GlyphsConfig
-from episodes.glyphs.draws import Draws
 from episodes.glyphs.movement import Mover, Pose, paths
 from episodes.glyphs.outlines import outlines
 from episodes.glyphs.words import NAME, sentences
@@ -35,22 +35,10 @@ def assignments(config: GlyphsConfig) -> tuple[Assignment, ...]:
     draws = Draws(config.seed, total)  # the first index that no video has
     columns = []
     for classes in GROUPS:
-        pairs = _pairs(classes, config.videos_per_class, draws)
+        pairs = pair_up(classes, config.videos_per_class, draws)
         columns.append(list(zip(pairs, _attributes(pairs, config, draws), strict=True)))
     in_turn = [(group, *content) for row in zip(*columns, strict=True) for group, content in enumerate(row, start=1)]
     return tuple(Assignment(index, *content) for index, content in enumerate(in_turn))
-
-
-def _pairs(classes: tuple[str, ...], rounds: int, draws: Draws) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    while rounds > 0:
-        fixed, *ring = draws.shuffled(classes)
-        for _ in range(min(rounds, len(ring))):
-            seats = [fixed, *ring]
-            pairs += [(seats[i], seats[-1 - i]) for i in range(len(seats) // 2)]
-            ring = ring[1:] + ring[:1]
-        rounds -= len(ring)
-    return draws.shuffled(pairs)
 
 
 def _attributes(pairs: list[tuple[str, str]], config: GlyphsConfig, draws: Draws) -> list[str]:

@@ -4,8 +4,8 @@ A value has several phrases, before the name or after it. Left and right are wor
 swaps them), and no template holds a class name or one of its words.
 """
 
+from episodes.generated.draws import Draws
 from episodes.glyphs.appearance import COLOURS
-from episodes.glyphs.draws import Draws
 
 NAME = "name"  # the attribute of videos in which the class name alone identifies the object
 

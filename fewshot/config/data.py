@@ -1,10 +1,11 @@
 """The benchmark, and the episodes that are drawn from it for training."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from episodes.composed.config import ComposedConfig
 from episodes.config import AugmentConfig, Section
 from episodes.glyphs.config import GlyphsConfig
 
@@ -36,6 +37,15 @@ class DataConfig(Section):
         None,
         description="Generate the embedded benchmark with these values if `root` is absent; null for other data.",
     )
+    composed: ComposedConfig | None = Field(
+        None, description="Generate composed clips with these values if `root` is absent; null for other data."
+    )
+
+    @model_validator(mode="after")
+    def _one_generator(self) -> Self:
+        if self.glyphs is not None and self.composed is not None:
+            raise ValueError("data.glyphs and data.composed would both write `root`; set one of them to null")
+        return self
 
 
 class EpisodesConfig(Section):

@@ -4,8 +4,8 @@ All functions work on plain values, a config as `plain` gives it or the facts of
 empty list means "the same". Never a difference are
 
 * `name`;
-* where data lies and what wrote it (`data.root`, `data.glyphs`, `evaluate.transfer.root`), because the content hash of
-  the benchmark, which is compared instead, says what it holds;
+* where data lies and what wrote it (`data.root`, `data.glyphs`, `data.composed`, `evaluate.transfer.root`), because the
+  content hash of the benchmark, which is compared instead, says what it holds;
 * the section `machine`, which is not part of an experiment. That is a decision, not equality of bits: other threads,
   other processes of an evaluation, a cache or none, and another machine round differently, and a training amplifies
   rounding to differences within training noise. Equal bits are promised for equal values of `machine` on one machine.
@@ -21,7 +21,14 @@ from fewshot.config.learner import LearnerConfig
 
 Key = tuple[str, ...]
 _FREE: frozenset[Key] = frozenset(
-    {("name",), ("data", "root"), ("data", "glyphs"), ("evaluate", "transfer", "root"), ("machine",)}
+    {
+        ("name",),
+        ("data", "root"),
+        ("data", "glyphs"),
+        ("data", "composed"),
+        ("evaluate", "transfer", "root"),
+        ("machine",),
+    }
 )
 _ONLY_TRAINING = ("seed", "initial_weights", "episodes", "train")
 _READ_BY_BOTH: frozenset[Key] = frozenset({("episodes", "small_classes")})  # the exception in those sections

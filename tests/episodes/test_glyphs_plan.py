@@ -9,10 +9,10 @@ import pytest
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
+from episodes.generated.draws import Draws
 from episodes.glyphs.appearance import TEXTURES
 from episodes.glyphs.classes import CHARACTERS, CLASS_NAMES, GROUPS
 from episodes.glyphs.config import GlyphsConfig
-from episodes.glyphs.draws import Draws
 from episodes.glyphs.outlines import outlines
 from episodes.glyphs.planning import assignments, plan
 from episodes.glyphs.polygons import edges, fill

@@ -20,7 +20,7 @@ from tests.paths import ROOT
 COMMANDS = (
     *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
     *(("convert",), ("export",)),
-    *(("data", "glyphs"), ("data", "check"), ("episodes",), ("config",)),
+    *(("data", "glyphs"), ("data", "compose"), ("data", "cutouts"), ("data", "check"), ("episodes",), ("config",)),
 )
 TINY = ("size=48", "frames=2", "videos_per_class=2")
 
