@@ -9,8 +9,10 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import FeatureInfo
 from torch import Tensor, nn
 
+from episodes.errors import WeightsError
 from episodes.types import Pyramid
 from models.cnn import (
+    LITE0,
     TRUNK_STRIDES,
     packaged_lite0,
     semantic_channels,
@@ -28,15 +30,18 @@ class ImageEncoder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, pretrained: bool = True, *, semantic: bool = False) -> None:
-        """`semantic`: the pyramid's map of that name is asked for. Raises WeightsError."""
+    def __init__(self, name: str, pretrained: bool = True, *, semantic: bool = False, debias: bool = False) -> None:
+        """`semantic`: the pyramid's map of that name is asked for; `debias`: a ViT's features are to be free of the
+        place. Raises WeightsError where the encoder has no such map, or is no ViT.
+        """
         super().__init__()
         self.name = name
         self.semantic = semantic
-        self.model = _model(name, pretrained, semantic)
+        self.debias = debias
+        self.model = _model(name, pretrained, semantic, debias)
         self.channels = dict(zip(TRUNK_STRIDES, _channels(self.model), strict=True))
         self.semantic_channels = semantic_channels(self.model) if semantic else None
-        if name == "package:efficientnet_lite0":
+        if name == LITE0:
             # The package's model was trained on (x - 127) / 128 (its README).
             mean, std = [127.0] * 3, [128.0] * 3
         else:
@@ -64,15 +69,20 @@ class ImageEncoder(nn.Module):
         return Pyramid(*(rearrange(f, "(n t) c h w -> n t c h w", n=n) for f in maps))
 
 
-def _model(name: str, pretrained: bool, semantic: bool) -> nn.Module:
+def _model(name: str, pretrained: bool, semantic: bool, debias: bool) -> nn.Module:
     """Frames -> list of maps at TRUNK_STRIDES. Raises WeightsError."""
-    if name == "package:efficientnet_lite0":
-        return packaged_lite0(pretrained, semantic)
-    strides = timm_strides(name)
+    strides = [] if name == LITE0 else timm_strides(name)
     if len(strides) > 1 and len(set(strides)) == 1:
         if semantic:
             raise without_semantic_map(name)
-        return ViTPyramid(name, strides[0], pretrained)
+        return ViTPyramid(name, strides[0], pretrained, debias=debias)
+    if debias:
+        raise WeightsError(
+            f"model.position_debias: image_encoder {name!r} is not a ViT, and only ViTs are de-biased; set "
+            "model.position_debias=false, or name a ViT"
+        )
+    if name == LITE0:
+        return packaged_lite0(pretrained, semantic)
     return timm_cnn(name, strides, pretrained, semantic)
 
 

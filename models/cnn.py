@@ -11,7 +11,7 @@ from episodes.errors import WeightsError
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 
 TRUNK_STRIDES = (4, 8, 16, 32)
-_LITE0 = "package:efficientnet_lite0"
+LITE0 = "package:efficientnet_lite0"
 
 
 def timm_strides(name: str) -> list[int]:
@@ -41,7 +41,7 @@ def packaged_lite0(pretrained: bool, semantic: bool) -> nn.Module:
     features = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(1, 2, 3, 4))
     if not pretrained:
         if semantic:
-            _add_semantic_layers(features, timm.create_model("tf_efficientnet_lite0", pretrained=False), _LITE0)
+            _add_semantic_layers(features, timm.create_model("tf_efficientnet_lite0", pretrained=False), LITE0)
         return features
     path = packaged_weights(EFFICIENTNET_LITE0)
     published = torch.load(path, map_location="cpu", weights_only=True)
@@ -56,7 +56,7 @@ def packaged_lite0(pretrained: bool, semantic: bool) -> nn.Module:
         )
     state |= zip(names, values, strict=True)
     if semantic:
-        _add_semantic_layers(features, whole, _LITE0)
+        _add_semantic_layers(features, whole, LITE0)
     features.load_state_dict({name: state[name] for name in features.state_dict()})
     return features
 

@@ -111,6 +111,11 @@ class ModelConfig(Section):
         description="Give the head one more map of the image encoder: what its classifier reads (EfficientNets: 1280 "
         "channels at stride 32 behind the last block). It knows classes, and no borders.",
     )
+    position_debias: bool = Field(
+        False,
+        description="Take out of a ViT's features what depends on the place alone (found on pictures of noise), so "
+        "that it is not matched between support and query.",
+    )
     pretrained: bool = Field(
         True, description="Load pretrained encoder weights; false only for tests of shape and speed."
     )

@@ -53,7 +53,9 @@ class Trunk(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.image = ImageEncoder(config.image_encoder, config.pretrained, semantic=config.semantic_map)
+        self.image = ImageEncoder(
+            config.image_encoder, config.pretrained, semantic=config.semantic_map, debias=config.position_debias
+        )
         self.text = TextEncoder(config.text_encoder, config.pretrained, config.text_dropout)
 
     @torch.no_grad()

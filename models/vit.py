@@ -17,6 +17,7 @@ from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from models.cnn import unusable
+from models.position_bias import PositionBias
 
 GRID_STRIDE = 16  # pixels of the given picture for each patch of the ViT
 MIN_BLOCKS = 4  # with fewer, two of the three depths would be the same block
@@ -30,8 +31,10 @@ class ViTPyramid(nn.Module):
     (`data.short_side`) give a finer grid. Position embeddings are interpolated to it.
     """
 
-    def __init__(self, name: str, patch: int, pretrained: bool = True) -> None:
-        """`name` in timm, whose features have the stride `patch`. Raises WeightsError naming it."""
+    def __init__(self, name: str, patch: int, pretrained: bool = True, *, debias: bool = False) -> None:
+        """`name` in timm, whose features have the stride `patch`; `debias`: f8, f16 and f32 without the part that
+        depends on the place alone. Raises WeightsError naming it.
+        """
         super().__init__()
         self.patch = patch
         try:
@@ -48,11 +51,15 @@ class ViTPyramid(nn.Module):
         self.depths = [math.ceil(len(info) * share) - 1 for share in (1 / 2, 3 / 4, 1)]
         model.prune_intermediate_layers(self.depths, prune_norm=False, prune_head=True)  # the classifier
         self.model = model
+        self.position_bias = PositionBias(self.blocks) if debias else None
         self.channels = [3 * 4 * 4, *(info[depth]["num_chs"] for depth in self.depths)]
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """pixels (P, 3, H, W) normalised, H and W multiples of 32 -> (P, 48 or c, H / s, W / s), s = 4, 8, 16, 32."""
-        half, late, last = self.blocks(pixels)
+        maps = self.blocks(pixels)
+        if self.position_bias is not None:
+            maps = self.position_bias.remove(maps, (pixels.shape[-2], pixels.shape[-1]))
+        half, late, last = maps
         finer = (pixels.shape[-2] // 8, pixels.shape[-1] // 8)
         return [
             F.pixel_unshuffle(pixels.contiguous(), 4),

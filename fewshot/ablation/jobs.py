@@ -118,7 +118,8 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str
 def _features_depend_on(config: ExperimentConfig) -> Any:
     data, model = plain(config.data), config.model
     initial_weights = str(config.initial_weights)  # these may bring an encoder
-    encoder = [model.image_encoder, model.semantic_map, model.pretrained, initial_weights]
+    options = [model.semantic_map, model.position_debias, model.pretrained]
+    encoder = [model.image_encoder, *options, initial_weights]
     return [data["root"], str(config.machine.cache), data["short_side"], data["max_long_side"], *encoder]
 
 

@@ -120,8 +120,9 @@ def store_encoders(run_folder: Path, config: ExperimentConfig, trunk: Trunk) -> 
 
 
 def image_fingerprint(encoder: ImageEncoder) -> str:
-    """SHA-256 over the encoder's name, normalisation and every tensor."""
-    return _digest(encoder.name, {**encoder.state_dict(), "mean": encoder.mean, "std": encoder.std})
+    """SHA-256 over the encoder's name, what is done to its features, normalisation and every tensor."""
+    name = f"{encoder.name}:position_debias" if encoder.debias else encoder.name
+    return _digest(name, {**encoder.state_dict(), "mean": encoder.mean, "std": encoder.std})
 
 
 def encoder_weights(trunk: Trunk, model: ModelConfig) -> tuple[EncoderWeights, EncoderWeights]:
