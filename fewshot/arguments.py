@@ -35,6 +35,7 @@ _COMMANDS = {
     "data glyphs": ("write the embedded benchmark", "data/glyphs seed=1"),
     "data compose": ("write a benchmark of composed real pictures", "data/composed videos_per_class=20"),
     "data cutouts": ("turn a published package of pictures into cut-outs", "fluent-emoji package cutouts/emoji"),
+    "data mosaic": ("put videos of different classes side by side", "data/davis data/davis-mosaic"),
     "data check": ("list every problem of a benchmark", "data/glyphs --json"),
     "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
     "config": ("print the resolved experiment", "experiments/demo.yaml seed=3"),
@@ -135,6 +136,10 @@ def build_parser() -> Parser:
     cutouts.add_argument("kind", choices=CUTOUTS, help="which package")
     cutouts.add_argument("source", type=Path, metavar="SRC", help="folder of the unpacked package")
     cutouts.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    mosaic = _command(kinds, "data mosaic")
+    mosaic.add_argument("source", type=Path, metavar="SRC", help="benchmark of videos with a single annotated object")
+    mosaic.add_argument("out", type=Path, metavar="OUT", help="folder to write; kept if it holds the same mosaics")
+    mosaic.add_argument("--seed", type=_not_negative, default=0, help="another seed, other neighbours (default: 0)")
     check = _command(kinds, "data check")
     check.add_argument("root", type=Path, metavar="ROOT", help="folder in the layout of an official benchmark")
     check.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -212,4 +217,12 @@ def _positive(text: str) -> int:
     return number
 
 
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is negative")
+    return number
+
+
+_not_negative.__name__ = "int"
 _positive.__name__ = "int"  # argparse names the type by it in errors

@@ -208,6 +208,16 @@ def _data_cutouts(options: argparse.Namespace) -> int:
     return 0
 
 
+def _data_mosaic(options: argparse.Namespace) -> int:
+    from episodes.mosaic import write_mosaics
+
+    plan = write_mosaics(options.source, options.out, seed=options.seed)
+    for video, reason in plan.left_out.items():
+        print(f"left out: {video}: {reason}")
+    print(f"{len(plan.mosaics)} mosaics of {options.source} are in {options.out}")
+    return 0
+
+
 def _data_check(options: argparse.Namespace) -> int:
     from episodes.check import check_benchmark
 
@@ -308,6 +318,7 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "data glyphs": _data_glyphs,
     "data compose": _data_compose,
     "data cutouts": _data_cutouts,
+    "data mosaic": _data_mosaic,
     "data check": _data_check,
     "episodes": _episodes,
     "config": _config,
