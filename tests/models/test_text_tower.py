@@ -4,68 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import (
-    CLIPConfig,
-    CLIPModel,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    Siglip2Config,
-    Siglip2Model,
-    SiglipConfig,
-    SiglipModel,
-)
+from safetensors.torch import load_file, save_file
+from transformers import CLIPModel, Siglip2Model, SiglipModel
 
 from episodes.errors import WeightsError
 from models.text import TextEncoder
-
-WORDS = ["a", "the", "red", "blue", "dog", "cat", "that", "runs", "on", "left"]
-POSITIONS = 12  # the longest sentence that the towers read, in tokens
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-TEXT = {**SIZES, "vocab_size": 16, "max_position_embeddings": POSITIONS}
-IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-
-
-def clip(**text: object) -> PreTrainedModel:
-    vision = {**SIZES, "image_size": 32, "patch_size": 16}
-    return CLIPModel(CLIPConfig(text_config={**TEXT, **IDS, "eos_token_id": 15, **text}, vision_config=vision))
-
-
-def siglip(**text: object) -> PreTrainedModel:
-    vision = {**SIZES, "image_size": 32, "patch_size": 16}
-    return SiglipModel(SiglipConfig(text_config={**TEXT, **IDS, "projection_size": 32, **text}, vision_config=vision))
-
-
-def siglip2(**text: object) -> PreTrainedModel:
-    vision = {**SIZES, "num_patches": 4, "patch_size": 16}
-    return Siglip2Model(Siglip2Config(text_config={**TEXT, **IDS, "projection_size": 32, **text}, vision_config=vision))
-
-
-KINDS = {"clip": clip, "siglip": siglip, "siglip2": siglip2}
-
-
-def write_tokenizer(folder: Path, kind: str) -> None:
-    """Words by number, between a beginning and an end for CLIP, before an end for SigLIP; 64 tokens at most, more than
-    the towers read."""
-    ends = {"clip": 15}.get(kind, 2)
-    vocabulary = {"<pad>": 0, "<bos>": 1, "<eos>": ends, "<unk>": 3} | {word: 4 + i for i, word in enumerate(WORDS)}
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = Whitespace()
-    single = "<bos> $A <eos>" if kind == "clip" else "$A <eos>"
-    tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=[("<bos>", 1), ("<eos>", ends)])
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=64,
-    )
-    fast.model_input_names = ["input_ids", "attention_mask"] if kind == "clip" else ["input_ids"]
-    fast.save_pretrained(folder)
+from tests.image_text_models import KINDS, POSITIONS, WORDS, clip, siglip, write_tower_tokenizer
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -75,7 +19,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with torch.random.fork_rng():
         torch.manual_seed(0)
         KINDS[request.param]().save_pretrained(path)
-    write_tokenizer(path, request.param)
+    write_tower_tokenizer(path, request.param)
     return path
 
 
@@ -156,7 +100,7 @@ def test_random_weights_and_the_stored_half_load_as_well(folder: Path, tmp_path:
 
 def test_a_tower_whose_sentence_has_another_width_than_its_words_is_rejected(tmp_path: Path) -> None:
     siglip(projection_size=24).save_pretrained(tmp_path)
-    write_tokenizer(tmp_path, "siglip")
+    write_tower_tokenizer(tmp_path, "siglip")
 
     with pytest.raises(WeightsError, match=r"its sentence feature has 24 numbers, but a word has 32"):
         TextEncoder(str(tmp_path))
@@ -164,7 +108,7 @@ def test_a_tower_whose_sentence_has_another_width_than_its_words_is_rejected(tmp
 
 def test_an_image_text_model_of_another_kind_is_rejected_by_its_type(tmp_path: Path) -> None:
     clip().save_pretrained(tmp_path)
-    write_tokenizer(tmp_path, "clip")
+    write_tower_tokenizer(tmp_path, "clip")
     config = tmp_path / "config.json"
     config.write_text(config.read_text().replace('"model_type": "clip"', '"model_type": "altclip"'))
 
@@ -173,10 +117,8 @@ def test_an_image_text_model_of_another_kind_is_rejected_by_its_type(tmp_path: P
 
 
 def test_weights_without_the_tower_are_rejected(tmp_path: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     clip().save_pretrained(tmp_path)
-    write_tokenizer(tmp_path, "clip")
+    write_tower_tokenizer(tmp_path, "clip")
     file = tmp_path / "model.safetensors"
     kept = {name: value for name, value in load_file(file).items() if "text_model.embeddings" not in name}
     save_file(kept, file, metadata={"format": "pt"})

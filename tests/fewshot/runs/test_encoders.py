@@ -19,8 +19,9 @@ from fewshot.runs.run import Run
 from models import cnn
 from models.weights import EFFICIENTNET_LITE0, packaged_weights
 from tests.converted_weights import write_converted, write_converted_experiment, write_tokenizer
+from tests.image_text_models import clip, write_tower_tokenizer
 from tests.published_weights import roberta
-from tests.tiny_runs import assert_same_bits
+from tests.tiny_runs import TinySet, assert_same_bits, write_experiment
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +125,32 @@ def test_a_text_encoder_of_a_folder_stays_with_the_run_after_the_folder_is_gone(
 
     assert_same_bits(trunk.text.model.state_dict(), roberta().state_dict())
     assert set(trunk.text.tokenizer.get_vocab()) >= {"red", "disc"}
+
+
+def test_a_run_on_a_vit_and_a_text_tower_is_trained_and_evaluated_again_after_their_files_are_gone(tiny_set, tmp_path):
+    """Features are cached, the place is taken out of them, and the run holds all that it needs."""
+    clip().save_pretrained("clip")
+    write_tower_tokenizer(Path("clip"), "clip")
+    experiment = write_experiment(Path("tiny.yaml"), TinySet(tiny_set.root, tmp_path / "cache"))
+    vit = ("model.pretrained=false", "model.image_encoder=vit_tiny_patch16_224", "model.position_debias=true")
+    assert call("run", experiment, *vit, "model.text_encoder=clip", "train.steps=1", "train.validate_every=0") == 0
+    before = records(Path("runs/tiny"))
+    shutil.rmtree("clip")
+
+    assert call("evaluate", "runs/tiny") == 0
+
+    assert records(Path("runs/tiny")) == before
+
+
+def test_a_run_with_a_semantic_map_is_evaluated_again(tiny_set, tmp_path):
+    experiment = write_experiment(Path("tiny.yaml"), TinySet(tiny_set.root, tmp_path / "cache"))
+    steps = ("train.steps=1", "train.validate_every=0")
+    assert call("run", experiment, "model.semantic_map=true", *steps) == 0
+    before = records(Path("runs/tiny"))
+
+    assert call("evaluate", "runs/tiny") == 0
+
+    assert records(Path("runs/tiny")) == before
 
 
 def test_encoders_that_an_earlier_start_left_are_replaced(experiment, tiny_set):
