@@ -25,6 +25,7 @@ DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "do
 
 # Laid over what a command says, so that it ends in seconds; which values a command accepts is unchanged.
 SMALL_DATA = ["size=64", "videos_per_class=6", "frames=3"]
+SMALL_COMPOSED = ["width=96", "height=64", "frames=2", "videos_per_class=4", "mosaic=1", "scene=0"]
 SMALL = [
     *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 6, frames: 3}"),
     *("model.hidden=64", "model.ffn=32", "model.queries=1", "machine.threads=1"),
@@ -66,6 +67,11 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
         arguments += SMALL_DATA
+    elif arguments[:2] == ["data", "compose"]:
+        arguments += SMALL_COMPOSED
+    elif "data.root=data/composed" in arguments:
+        composed = ", ".join(SMALL_COMPOSED).replace("=", ": ")
+        arguments += [*SMALL, "data.glyphs=null", f"data.composed={{{composed}}}"]
     elif arguments[0] in ("run", "train", "features", "ablate"):
         arguments += SMALL
     elif arguments[0] == "evaluate":

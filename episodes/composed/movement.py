@@ -74,7 +74,7 @@ def camera(
     scale = most * draws.uniform(0.55, 0.92)
     if target is not None:
         needed = max((target[2] - target[0]) / width, (target[3] - target[1]) / height)
-        scale = most * draws.uniform(min(0.9, max(0.45, needed / most * 0.9)), 0.97)
+        scale = most * draws.uniform(min(0.92, max(0.6, needed / most)), 0.98)
     zoom = draws.uniform(-0.1, 0.1)
     turn, spin = draws.uniform(-0.05, 0.05), draws.uniform(-0.03, 0.03)
     tilt = [draws.uniform(-0.06, 0.06), draws.uniform(-0.06, 0.06)]

@@ -5,7 +5,7 @@ All classes of a video are of one group, so that a video is either base or novel
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from typing import Literal, TypeVar
 
 from episodes.composed.config import ComposedConfig
@@ -95,8 +95,14 @@ def stills(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _described(pictures: Sequence[Picture]) -> bool:
-    """Whether captions tell members of the class apart."""
-    return len({picture.caption for picture in pictures if picture.caption}) > 1
+    """Whether captions tell two members of the class apart."""
+    return any(_apart(first, second) for first, second in combinations(pictures, 2))
+
+
+def _apart(first: Picture, second: Picture) -> bool:
+    """Whether each caption says something that the other one does not; one that repeats the class says nothing."""
+    said = [set(picture.caption.lower().split()) - set(picture.category.split()) for picture in (first, second)]
+    return bool(said[0] - said[1]) and bool(said[1] - said[0])
 
 
 def scene_roles(assignment: Assignment, library: Library, draws: Draws) -> list[Role]:
@@ -123,8 +129,8 @@ def _captioned(members: Sequence[Picture], draws: Draws) -> list[Role]:
     """Two members whose captions differ; one that is called by its class where there are no two."""
     if not _described(members):
         return [Role(draws.pick(members), NAME)]
-    first = draws.pick([picture for picture in members if picture.caption])
-    second = draws.pick([p for p in members if p.caption and p.caption != first.caption])
+    first = draws.pick([picture for picture in members if any(_apart(picture, other) for other in members)])
+    second = draws.pick([picture for picture in members if _apart(first, picture)])
     return [Role(first, CAPTION), Role(second, CAPTION)]
 
 

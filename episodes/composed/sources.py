@@ -1,4 +1,4 @@
-"""Pictures that others publish -> a folder of cut-outs. `sources/<kind>.csv` lists which of them, of which class.
+"""Pictures that others publish -> a folder of cut-outs. `lists/<kind>.csv` names which of them, of which class.
 
 * fluent-emoji: rendered objects, the folder `package/assets` of npm's @lobehub/fluent-emoji-3d, or one above it.
 * tuxpaint-stamps: photographs, Debian's tuxpaint-stamps-default unpacked (`usr/share/tuxpaint/stamps` or above).
@@ -17,7 +17,7 @@ from PIL import Image
 from episodes.composed.config import ComposedError
 from episodes.composed.pictures import CAPTIONS
 
-LISTS = Path(__file__).parent / "sources"
+LISTS = Path(__file__).parent / "lists"
 _LONGEST = 360  # pixels of a written cut-out
 
 

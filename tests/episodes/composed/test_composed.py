@@ -31,7 +31,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def root(pictures: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("composed") / "set"
-    write_composed(out, config=ComposedConfig(**pictures, **SMALL, videos_per_class=24, leaving=0.15), workers=1)
+    write_composed(out, config=ComposedConfig(**pictures, **SMALL, videos_per_class=16, leaving=0.15), workers=1)
     return out
 
 
@@ -73,7 +73,7 @@ def test_the_benchmark_is_clean_and_has_the_classes_in_order(root: Path) -> None
 
 def test_every_class_has_the_videos_that_were_asked_for(scenes: dict[str, Any]) -> None:
     count = Counter(name for record in scenes.values() for name in record["classes"])
-    assert set(count.values()) == {24}
+    assert set(count.values()) == {16}
 
 
 def test_no_clip_mixes_groups(scenes: dict[str, Any]) -> None:
