@@ -1,6 +1,7 @@
 """A benchmark's index: which videos hold which classes, and which classes are novel in which group.
 
-Group g (1..4) tests the classes whose id (1-based position in `classes`) satisfies (id - 1) mod 4 = g - 1.
+Group g (1..4) tests the classes whose id (1-based position in `classes`) satisfies (id - 1) mod 4 = g - 1. Without a
+group (None) no class is novel, and every class is a base class.
 """
 
 from __future__ import annotations
@@ -76,12 +77,12 @@ class VideoCatalog:
     def group_of(self, category: str) -> int:
         return (self.class_id(category) - 1) % len(GROUPS) + 1
 
-    def novel_classes(self, group: int) -> tuple[str, ...]:
+    def novel_classes(self, group: int | None) -> tuple[str, ...]:
         """Classes that group `group` tests, in id order; those without any referable object are left out."""
         _require_group(group)
         return tuple(name for name in self.classes if self._videos_of[name] and self.group_of(name) == group)
 
-    def base_classes(self, group: int) -> tuple[str, ...]:
+    def base_classes(self, group: int | None) -> tuple[str, ...]:
         """Classes that group `group` trains on, in id order; those without any referable object are left out."""
         _require_group(group)
         return tuple(name for name in self.classes if self._videos_of[name] and self.group_of(name) != group)
@@ -90,7 +91,7 @@ class VideoCatalog:
         """Sorted ids of videos with an object of the class that has a sentence and an annotated frame."""
         return self._videos_of.get(category, ())
 
-    def base_videos_of(self, category: str, group: int) -> tuple[str, ...]:
+    def base_videos_of(self, category: str, group: int | None) -> tuple[str, ...]:
         """`videos_of` without the videos in which any object is of a novel class: base and novel never mix."""
         novel = {name for name in self.classes if self.group_of(name) == group}
         return tuple(
@@ -99,10 +100,10 @@ class VideoCatalog:
             if not any(record.category in novel for record in self.videos[video].objects)
         )
 
-    def part(self, group: int, side: Side) -> VideoCatalog:
+    def part(self, group: int | None, side: Side) -> VideoCatalog:
         """What training (`train`) or evaluation (`test`) of the group may see: all, or the videos of its split."""
         _require_group(group)
-        if (group, side) not in self.splits:
+        if group is None or (group, side) not in self.splits:
             return self
         kept = [record for name, record in self.videos.items() if name in self.splits[group, side]]
         return self._with(kept, self.classes)
@@ -198,8 +199,8 @@ def _pairs_of(video: VideoRecord) -> tuple[tuple[ObjectRecord, Expression], ...]
     return tuple((objects[item.object_id], item) for item in video.expressions if item.object_id in objects)
 
 
-def _require_group(group: int) -> None:
-    if group not in GROUPS:
+def _require_group(group: int | None) -> None:
+    if group is not None and group not in GROUPS:
         raise LayoutError(f"group {group} does not exist: choose one of {', '.join(map(str, GROUPS))}")
 
 

@@ -30,7 +30,7 @@ class EpisodeSampler:
         self,
         catalog: VideoCatalog,
         *,
-        group: int,
+        group: int | None,
         split: str,
         seed: int,
         shots: int = 1,
@@ -118,13 +118,13 @@ class EpisodeSampler:
         return classes, tuple(small)
 
 
-def held_out_videos(catalog: VideoCatalog, *, group: int, videos: int) -> frozenset[str]:
+def held_out_videos(catalog: VideoCatalog, *, group: int | None, videos: int) -> frozenset[str]:
     """Base videos kept for validation: at least `videos` of each base class, where the class has more than that.
 
     The choice depends on the catalog and the group alone, so that runs with other seeds can be compared. A video that
     holds several classes counts for each of them.
     """
-    rng = np.random.default_rng([HELD_OUT, group])
+    rng = np.random.default_rng([HELD_OUT, group or 0])
     held: set[str] = set()
     for category in catalog.base_classes(group):
         candidates = catalog.base_videos_of(category, group)

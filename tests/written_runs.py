@@ -11,7 +11,7 @@ from episodes.task_file import task_file_text
 from episodes.types import ClipRef
 from fewshot.config.experiment import load_config, plain
 from fewshot.results.records import Item, Record
-from fewshot.results.row import Row
+from fewshot.results.row import NO_GROUP, Row
 from fewshot.results.summary import summarise
 from fewshot.runs.run import Run
 
@@ -44,7 +44,7 @@ def write_run(
     folder.mkdir(parents=True)
     (folder / "written.yaml").write_text(f"name: {folder.name}\ndata: {{root: data}}\n")
     config = load_config(folder / "written.yaml", overrides)
-    group = config.data.group
+    group = config.data.group or NO_GROUP
     names = [f"g{group}c{number}" for number in range(classes)]
     records = [
         Record.of_clip(

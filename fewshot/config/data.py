@@ -22,8 +22,12 @@ class DataConfig(Section):
         "skip",
         description='Objects without a sentence: in no episode, or referred to as "the <category>".',
     )
-    group: int = Field(
-        1, ge=1, le=4, description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1."
+    group: int | None = Field(
+        1,
+        ge=1,
+        le=4,
+        description="Group whose classes are novel: class ids with (id - 1) mod 4 = group - 1. null: no class is, all "
+        "are trained on, and the weights can be evaluated by transfer only.",
     )
     short_side: int = Field(
         256, ge=32, le=2048, description="Length in pixels to which the shorter picture side is scaled."

@@ -21,7 +21,7 @@ from fewshot.results.gallery import DrawnQuery, Pick, asked, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
 from fewshot.results.overlays import ClipPicture, draw_overlay, write_overlay
 from fewshot.results.records import CurvePoint, Record, grouped, split
-from fewshot.results.row import Row
+from fewshot.results.row import NO_GROUP, Row
 from fewshot.runs.features import FeatureStore
 from models.network import FewShotRVOS
 
@@ -56,7 +56,7 @@ class Evaluator:
         label + learner."""
         label = self.config.evaluate.label
         name = {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
-        return Row(name, shots, control, self.config.evaluate.scoring[0], self.config.data.group)
+        return Row(name, shots, control, self.config.evaluate.scoring[0], self.config.data.group or NO_GROUP)
 
     # ------------------------------------------------------------------ one task
 

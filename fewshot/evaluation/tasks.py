@@ -33,17 +33,23 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
     `evaluate.transfer.seen` is "keep". Of the files, only masks are read, enough to see that each object is visible.
 
     Raises SamplingError if the benchmark or the file cannot supply the tasks, or they ask for classes that the weights
-    have seen; CheckpointError if the benchmark is another than that of the training (without transfer).
+    have seen; without transfer, SamplingError if no class is novel (`data.group` null), and CheckpointError if the
+    benchmark is another than that of the training.
     """
     group, transfer = config.data.group, config.evaluate.transfer
     if origin.unknown_of is not None:
         log.warning(
             "%s does not say which classes its weights were trained on: scores are those of novel classes only if it "
-            "was trained for data.group=%d of this benchmark",
+            "was trained for data.group=%s of this benchmark",
             *(origin.unknown_of, group),
         )
     facts: dict[str, Any] = {"training_content": origin.benchmark.hash}
     if transfer is None:
+        if group is None:
+            raise SamplingError(
+                "data.group is null: every class is trained on, and none is novel. Set evaluate.transfer.root to a "
+                "benchmark of other classes, or only train"
+            )
         whole = open_catalog(config)
         if changes := origin.data_changes(whole, allowed=allow_changed_data):
             facts["changed_data"] = "; ".join(changes)

@@ -9,7 +9,7 @@ from typing import Any
 from episodes.task_file import TaskFile
 from fewshot.results.gallery import DrawnQuery
 from fewshot.results.records import CurvePoint, Record, split
-from fewshot.results.row import Row
+from fewshot.results.row import NO_GROUP, Row
 from fewshot.results.summary import Summary
 from fewshot.results.training_curve import Series
 
@@ -43,8 +43,8 @@ class EvaluatedRun:
 
     @property
     def group(self) -> int:
-        """Group of novel classes."""
-        return int(self.config["data"]["group"])
+        """Group of novel classes, or NO_GROUP."""
+        return int(self.config["data"]["group"] or NO_GROUP)
 
     @property
     def unadapted(self) -> str:

@@ -11,7 +11,7 @@ from episodes.catalog import GROUPS
 from episodes.errors import UserError
 from fewshot.results.comparable import experiment_differences, listed
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.results.row import HEAD
+from fewshot.results.row import HEAD, NO_GROUP
 from fewshot.results.statistics import RESAMPLES, estimate_over_groups
 from fewshot.results.tables import SCORE_HEAD, VISIBLE_HEAD, VISIBLE_NOTE, Cells, points, score_cells
 
@@ -68,6 +68,8 @@ def by_group(evaluated: Sequence[EvaluatedRun]) -> dict[int, EvaluatedRun]:
         raise UserError(f"a mean over groups needs a run for each group, found {len(evaluated)}; name two or more")
     runs: dict[int, EvaluatedRun] = {}
     for run in evaluated:
+        if run.group == NO_GROUP:
+            raise UserError(f"{run.folder} has no novel group (data.group=null); name runs of groups {list(GROUPS)}")
         if run.group in runs:
             raise UserError(
                 f"{runs[run.group].folder} and {run.folder} are both of group {run.group}; name one run for each group"

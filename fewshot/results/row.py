@@ -7,12 +7,14 @@ from typing import Self
 from episodes.controls import Control
 from fewshot.results.metrics import TOLERANCES
 
+NO_GROUP = 0
 CONTROLS = (None, *Control)  # in the order of every table: first the rows whose inputs are the right ones
 
 
 @dataclass(frozen=True)
 class Row:
-    """Only rows of one group and scoring can be compared. `control` is None where all inputs are the right ones."""
+    """Only rows of one group and scoring can be compared. `control` is None where all inputs are the right ones;
+    `group` is NO_GROUP for weights that were trained on every class."""
 
     method: str
     shots: int
@@ -46,6 +48,11 @@ class Row:
     def whole(self) -> Self:
         """The same row without a control."""
         return replace(self, control=None)
+
+
+def group_title(group: int) -> str:
+    """How titles name a group of novel classes."""
+    return "No novel group" if group == NO_GROUP else f"Group {group}"
 
 
 HEAD = ("method", "shots")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from fewshot.results.row import HEAD
+from fewshot.results.row import HEAD, group_title
 from fewshot.results.statistics import Difference, Estimate
 from fewshot.results.summary import RowScores, Summary
 
@@ -31,7 +31,7 @@ def results_table(summary: Summary) -> str:
             for row, scores in rows.items()
         ]
         seeds = draws_note(summary, max(scores.seeds for scores in rows.values()))
-        title = f"Group {group}, {tasks_note(summary)}, {seeds}, {scoring} scoring (points, 0-100)"
+        title = f"{group_title(group)}, {tasks_note(summary)}, {seeds}, {scoring} scoring (points, 0-100)"
         blocks.append(f"{title}\n{text_table(head, body)}")
     notes = [VISIBLE_NOTE] if summary.rows else []
     notes += filter(None, [unadapted_note(summary)])

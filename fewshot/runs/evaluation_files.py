@@ -21,6 +21,7 @@ from fewshot.results.gallery import DrawnQuery, index_text, parse_index
 from fewshot.results.page.markdown import markdown_page
 from fewshot.results.page.report import build_page
 from fewshot.results.records import CurvePoint, Record, curve_text, parse_curve, parse_records, records_text
+from fewshot.results.row import NO_GROUP
 from fewshot.results.summary import Summary, parse_summary, summary_text
 from fewshot.results.training_curve import Series, curve_picture
 
@@ -84,7 +85,7 @@ class EvaluationFiles:
         text = {name: self._text(name, summary) for name in (_RECORDS, _TASKS, _CURVE, _INDEX)}
         config: Any = summary.facts.get("config")
         try:
-            group, *_ = int(config["data"]["group"]), int(config["seed"]), config["evaluate"]["label"]
+            group, *_ = int(config["data"]["group"] or NO_GROUP), int(config["seed"]), config["evaluate"]["label"]
         except (KeyError, TypeError, ValueError) as error:
             raise self._error(self.folder / _SUMMARY, "does not say which config was evaluated") from error
         records = parse_records(text[_RECORDS], self.folder / _RECORDS)

@@ -22,6 +22,13 @@ def test_every_class_is_novel_in_exactly_one_group_and_base_in_the_others(catalo
         assert all((catalog.class_id(name) - 1) % 4 == group - 1 for name in catalog.novel_classes(group))
 
 
+def test_without_a_group_no_class_is_novel_and_every_video_may_be_trained_on(catalog: VideoCatalog) -> None:
+    assert catalog.novel_classes(None) == ()
+    assert catalog.base_classes(None) == catalog.classes
+    assert all(catalog.base_videos_of(name, None) == catalog.videos_of(name) for name in catalog.classes)
+    assert catalog.part(None, "train") is catalog
+
+
 def test_a_group_that_does_not_exist_is_rejected(catalog: VideoCatalog) -> None:
     for group in (0, 5):
         with pytest.raises(LayoutError, match=f"group {group}"):

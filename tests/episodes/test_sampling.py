@@ -124,6 +124,13 @@ def test_a_held_out_video_is_the_query_in_validation_and_nothing_in_training(cat
         assert held.isdisjoint(clip.video for clip in spec.support)
 
 
+def test_without_a_group_every_class_is_drawn_and_has_its_held_out_video(catalog: VideoCatalog) -> None:
+    assert {spec.category for spec in specs(catalog, group=None)} == set(catalog.classes)
+    assert {spec.category for spec in specs(catalog, group=None, split="val")} == set(catalog.classes)
+    held = held_out_videos(catalog, group=None, videos=1)
+    assert all(held.intersection(catalog.videos_of(name)) for name in catalog.classes)
+
+
 def test_every_base_class_has_its_held_out_videos_whatever_the_seed(catalog: VideoCatalog) -> None:
     for videos in (1, 2, 3):
         held = held_out_videos(catalog, group=1, videos=videos)

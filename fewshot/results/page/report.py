@@ -13,6 +13,7 @@ from fewshot.results.page.latex import latex_tables
 from fewshot.results.page.markdown import markdown_page
 from fewshot.results.page.results import results_section
 from fewshot.results.page.runs import gallery_section, provenance_sections, runs_section, training_section
+from fewshot.results.row import group_title
 from fewshot.results.tables import counted, tasks_note
 
 
@@ -26,7 +27,7 @@ def build_page(runs: Sequence[EvaluatedRun]) -> Page:
     tasks = " and ".join(dict.fromkeys(tasks_note(run.summary) for run in runs))
     lead = f"{counted(len(runs), 'run')} of {counted(len(experiments), 'experiment')}. Tasks: {tasks}."
     if len(parts) > 1:
-        named = ", ".join(f"group {part.group} by {part.scoring} scoring" for part in parts)
+        named = ", ".join(f"{group_title(part.group).lower()} by {part.scoring} scoring" for part in parts)
         lead += f" Each group and scoring has a section of its own, and no number is averaged over them: {named}."
     title = "Few-shot referring video object segmentation: " + ", ".join(one.name for one in experiments)
     results = (results_section(part) for part in parts)

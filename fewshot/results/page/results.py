@@ -8,6 +8,7 @@ from fewshot.results.metrics import TOLERANCES
 from fewshot.results.page.content import Block, Figure, Section, Table
 from fewshot.results.page.experiments import Result, Stratum, adaptation_results
 from fewshot.results.page.plots import BarPlot, LinePlot
+from fewshot.results.row import group_title
 from fewshot.results.statistics import Estimate, Part, paired_difference
 from fewshot.results.tables import (
     INTERVAL_HEAD,
@@ -35,7 +36,7 @@ def results_section(stratum: Stratum) -> Section:
         Section("Classes", _classes(stratum)),
         Section("Training seed and support draw", _spread(stratum)),
     )
-    title = f"Group {stratum.group}, {stratum.scoring} scoring"
+    title = f"{group_title(stratum.group)}, {stratum.scoring} scoring"
     return Section(title, (), tuple(part for part in parts if part.blocks))
 
 

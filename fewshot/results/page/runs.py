@@ -21,7 +21,7 @@ def runs_section(experiments: Sequence[Experiment]) -> Section:
     for experiment in experiments:
         for run in experiment.runs:
             scorings = ", ".join(dict.fromkeys(row.scoring for row in run.rows))
-            groups = ", ".join(map(str, sorted({row.group for row in run.rows})))
+            groups = ", ".join(str(group or "none") for group in sorted({row.group for row in run.rows}))
             body.append((run.label, experiment.name, str(run.seed), groups, scorings, tasks_note(run.summary)))
     note = "Runs that differ only in their training seed are one experiment, named after its first run."
     note += " Name, place of the data and machine do not count."

@@ -251,6 +251,15 @@ def test_seen_classes_are_kept_or_rejected_where_the_config_says_so(experiment: 
         tasks_before_training(load_tiny(experiment, transfer(other_root, "reject")))
 
 
+def test_weights_that_have_seen_every_class_are_evaluated_by_transfer_alone(experiment: Path, other_root: Path) -> None:
+    with pytest.raises(SamplingError, match=r"data\.group is null: every class is trained on.*transfer\.root"):
+        tasks_before_training(load_tiny(experiment, "data.group=null"))
+    assert classes_of(load_tiny(experiment, transfer(other_root), "data.group=null")) == [
+        "magic_ring",
+        "iron bar",
+    ]
+
+
 def test_what_counts_as_seen_follows_the_group_of_the_training(experiment: Path, other_root: Path) -> None:
     assert classes_of(load_tiny(experiment, transfer(other_root), "data.group=2")) == [
         "SQUARE",

@@ -8,7 +8,10 @@ from episodes.errors import UserError
 from fewshot.cli import main
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.groups import by_group, groups_table
-from fewshot.results.tables import markdown_table, text_table
+from fewshot.results.page.markdown import markdown_page
+from fewshot.results.page.report import build_page
+from fewshot.results.row import NO_GROUP
+from fewshot.results.tables import markdown_table, results_table, text_table
 from fewshot.runs.run import Run
 from tests.markdown import markdown_rows
 from tests.written_runs import write_run
@@ -67,6 +70,16 @@ def test_groups_may_have_task_files_of_their_own(tmp_path: Path) -> None:
         *write_groups(tmp_path / "y", (2,), "evaluate.tasks=g2.json"),
     ]
     assert list(by_group(runs)) == [1, 2]
+
+
+def test_a_run_without_a_novel_group_has_a_title_of_its_own_and_is_not_averaged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "all", lambda *_: 0.5, overrides=["data.group=null"])
+    run = Run(folder).evaluated()
+    assert run.group == NO_GROUP
+    assert results_table(run.summary).startswith("No novel group, ")
+    assert "No novel group, paper scoring" in markdown_page(build_page([run]))
+    with pytest.raises(UserError, match=r"all has no novel group \(data\.group=null\)"):
+        by_group([run, Run(write_run(tmp_path / "one", lambda *_: 0.5)).evaluated()])
 
 
 def test_a_row_that_one_run_lacks_is_named(tmp_path: Path) -> None:
