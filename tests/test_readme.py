@@ -69,9 +69,9 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += SMALL_DATA
     elif arguments[:2] == ["data", "compose"]:
         arguments += SMALL_COMPOSED
-    elif "data.root=data/composed" in arguments:
+    elif "experiments/composed.yaml" in arguments:
         composed = ", ".join(SMALL_COMPOSED).replace("=", ": ")
-        arguments += [*SMALL, "data.glyphs=null", f"data.composed={{{composed}}}"]
+        arguments += [*SMALL, "data.glyphs=null", f"data.composed={{{composed}}}", "evaluate.support_videos=2"]
     elif arguments[0] in ("run", "train", "features", "ablate"):
         arguments += SMALL
     elif arguments[0] == "evaluate":
