@@ -1,7 +1,7 @@
 """An assignment -> frames, masks and sentences.
 
 A video is one part, or (a mosaic) two parts side by side. A part is a photograph seen by a moving camera, objects in
-front of it, and pieces of other photographs in the shape of blobs, so that a pasted edge alone never means an object.
+front of it, and cut out pieces of other photographs, so that a pasted edge alone never means an object.
 """
 
 from collections.abc import Sequence
@@ -154,7 +154,8 @@ def _part(
     stacks = [_stack(picture, way, frame, draws) for picture, way in zip(sprites, ways, strict=True)]
     first = 1 if own is None else 2
     ordered: list[tuple[int, list[Layer | None]]] = list(enumerate(stacks, start=first))
-    ordered += [(0, stack) for stack in _distractors(windows, frame, library, draws)]
+    shown = {role.category for role in (*([own] if own else []), *roles)}
+    ordered += [(0, stack) for stack in _distractors(windows, frame, shown, library, draws)]
     counts = {number: [0] * len(frames) for number, _ in ordered}
     for number, stack in draws.shuffled(ordered):
         for index, layer in enumerate(stack):
@@ -207,23 +208,36 @@ def _stack(picture: Sprite, way: Sequence[Pose], frame: tuple[int, int], draws: 
 
 
 def _distractors(
-    windows: Sequence[Window], frame: tuple[int, int], library: Library, draws: Draws
+    windows: Sequence[Window], frame: tuple[int, int], shown: set[str], library: Library, draws: Draws
 ) -> list[list[Layer | None]]:
-    """Blobs that show another background: as sharply cut as the objects, and never annotated."""
+    """Pieces of other backgrounds, as blobs or in the outline of an object of a class that is not `shown`: as sharply
+    cut as the objects, and never annotated."""
+    outlines = [members for name, members in library.classes.items() if name not in shown]
     stacks = []
     for _ in range(draws.pick((0, 0, 1, 1, 2))):
-        piece = _blob(background(draws.pick(library.backgrounds)).rgb, draws)
-        height, width = piece.rgba.shape[:2]
-        mover = Mover(width / height, frame[1] * draws.uniform(0.1, 0.35), NAME, "", draws.chance(0.5))
+        rgb = background(draws.pick(library.backgrounds)).rgb
+        alpha = sprite(draws.pick(draws.pick(outlines))).rgba[..., 3] if draws.chance(0.5) else _blob(draws)
+        piece = _cut(rgb, alpha, draws)
+        mover = Mover(alpha.shape[1] / alpha.shape[0], frame[1] * draws.uniform(0.1, 0.35), NAME, "", draws.chance(0.5))
         (way,) = paths([mover], windows, frame, [], 0.1, draws)
         stacks.append(_stack(piece, way, frame, draws))
     return stacks
 
 
-def _blob(rgb: np.ndarray, draws: Draws) -> Sprite:
-    """A piece of a photograph in a random smooth outline."""
-    side = min(200, *rgb.shape[:2])
-    top, left = draws.below(rgb.shape[0] - side + 1), draws.below(rgb.shape[1] - side + 1)
+def _cut(rgb: np.ndarray, alpha: np.ndarray, draws: Draws) -> Sprite:
+    """A random piece of a photograph in the shape of `alpha`, which is reduced to what fits."""
+    factor = min(1.0, *(side / needed for side, needed in zip(rgb.shape, alpha.shape, strict=False)))
+    if factor < 1:
+        size = (max(1, int(alpha.shape[1] * factor)), max(1, int(alpha.shape[0] * factor)))
+        alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    height, width = alpha.shape
+    top, left = draws.below(rgb.shape[0] - height + 1), draws.below(rgb.shape[1] - width + 1)
+    return Sprite(np.dstack([rgb[top : top + height, left : left + width], alpha]))
+
+
+def _blob(draws: Draws) -> np.ndarray:
+    """(150, 150) uint8: a random smooth outline, filled."""
+    side = 150
     angles = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radius = 1 + sum(
         draws.uniform(-0.3, 0.3) / k * np.cos(k * angles + draws.uniform(0, 2 * np.pi)) for k in (2, 3, 4, 5)
@@ -233,7 +247,7 @@ def _blob(rgb: np.ndarray, draws: Draws) -> Sprite:
     points = (points / np.abs(points).max() * 0.48 + 0.5) * side
     alpha = np.zeros((side, side), np.uint8)
     cv2.fillPoly(alpha, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return Sprite(np.dstack([rgb[top : top + side, left : left + side], alpha]))
+    return alpha
 
 
 def _box(mask: np.ndarray) -> Box | None:

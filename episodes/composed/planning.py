@@ -17,6 +17,7 @@ from episodes.generated.pairing import pairs
 T = TypeVar("T")
 Kind = Literal["scene", "still", "mosaic"]
 _FOUR = 0.6  # share of scenes that are 2 x 2; the others have two objects of one class and one of the other
+_THIRD_CLASS = 0.25  # share of scenes of two or three objects that get one of a third class
 _SAME_PICTURE = 0.3  # share of pairs of one class that show one picture twice: only the attribute tells them apart
 
 
@@ -107,6 +108,14 @@ def _apart(first: Picture, second: Picture) -> bool:
 
 def scene_roles(assignment: Assignment, library: Library, draws: Draws) -> list[Role]:
     """Two to four objects of a scene. Except where the class name is enough, one class has two objects at least."""
+    roles = _roles_of_two_classes(assignment, library, draws)
+    third = [name for name in library.groups[assignment.group - 1] if name not in assignment.classes]
+    if len(roles) < 4 and third and draws.chance(_THIRD_CLASS):
+        roles.append(Role(draws.pick(library.classes[draws.pick(third)]), NAME))
+    return roles
+
+
+def _roles_of_two_classes(assignment: Assignment, library: Library, draws: Draws) -> list[Role]:
     first, second = draws.shuffled([library.classes[name] for name in assignment.classes])
     if assignment.attribute == NAME:
         return [Role(draws.pick(members), NAME) for members in (first, second)]

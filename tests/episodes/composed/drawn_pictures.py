@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-CLASSES = ("ant", "barrel", "coat", "drum", "eagle", "fork", "globe", "harp")
-_SIDES = (3, 4, 5, 6, 8, 12, 30, 7)
+CLASSES = ("ant", "barrel", "coat", "drum", "eagle", "fork", "globe", "harp", "ink", "jar", "kite", "leek")
+_SIDES = (3, 4, 5, 6, 8, 12, 30, 7, 9, 10, 11, 14)
 
 
 def write_objects(folder: Path, classes: tuple[str, ...] = CLASSES, members: int = 2) -> Path:

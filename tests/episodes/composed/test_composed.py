@@ -31,7 +31,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def root(pictures: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("composed") / "set"
-    write_composed(out, config=ComposedConfig(**pictures, **SMALL, videos_per_class=16, leaving=0.15), workers=1)
+    write_composed(out, config=ComposedConfig(**pictures, **SMALL, videos_per_class=13, leaving=0.15), workers=1)
     return out
 
 
@@ -71,15 +71,22 @@ def test_the_benchmark_is_clean_and_has_the_classes_in_order(root: Path) -> None
     assert set(read_benchmark(root).videos) == {path.name for path in (root / "train/JPEGImages").iterdir()}
 
 
-def test_every_class_has_the_videos_that_were_asked_for(scenes: dict[str, Any]) -> None:
+def test_every_class_has_the_videos_that_were_asked_for_or_one_more(scenes: dict[str, Any]) -> None:
     count = Counter(name for record in scenes.values() for name in record["classes"])
-    assert set(count.values()) == {16}
+    assert set(count) == set(CLASSES)
+    assert set(count.values()) <= {13, 14}
 
 
 def test_no_clip_mixes_groups(scenes: dict[str, Any]) -> None:
     group = {name: index % 4 + 1 for index, name in enumerate(sorted(CLASSES))}
     for record in scenes.values():
         assert {group[entry["class"]] for entry in record["objects"].values()} == {record["group"]}
+
+
+def test_scenes_have_two_to_four_objects_and_sometimes_three_classes(scenes: dict[str, Any]) -> None:
+    entries = [list(r["objects"].values()) for r in scenes.values() if r["kind"] == "scene"]
+    assert {len(of) for of in entries} == {2, 3, 4}
+    assert {len({e["class"] for e in of}) for of in entries} == {2, 3}
 
 
 def test_there_are_clips_of_all_kinds(scenes: dict[str, Any]) -> None:
@@ -128,8 +135,8 @@ def test_frames_are_lit_and_compressed_but_not_empty(root: Path, scenes: dict[st
 
 
 def test_in_a_two_by_two_clip_class_or_value_alone_leave_two_candidates(scenes: dict[str, Any]) -> None:
-    fours = [r for r in scenes.values() if len({e["attribute"] for e in r["objects"].values()} - {"name"}) == 1]
-    fours = [r for r in fours if len(r["objects"]) == 4 and r["attribute"] != "caption"]
+    fours = [r for r in scenes.values() if r["attribute"] not in ("name", "caption") and len(r["objects"]) == 4]
+    fours = [r for r in fours if all(e["attribute"] == r["attribute"] for e in r["objects"].values())]
     assert fours
     for record in fours:
         entries = list(record["objects"].values())
