@@ -17,7 +17,8 @@ LITE0 = "package:efficientnet_lite0"
 def timm_strides(name: str) -> list[int]:
     """The strides at which this timm model has features, in the order of its layers. Raises WeightsError."""
     try:
-        model = timm.create_model(name, pretrained=False, features_only=True)
+        with torch.device("meta"):  # no memory and no random draws
+            model = timm.create_model(name, pretrained=False, features_only=True)
     except (OSError, RuntimeError, ValueError, AttributeError) as error:
         raise unusable(name, error) from error
     return cast(list[int], cast(FeatureInfo, model.feature_info).reduction())
@@ -26,6 +27,8 @@ def timm_strides(name: str) -> list[int]:
 def timm_cnn(name: str, strides: list[int], pretrained: bool, semantic: bool) -> nn.Module:
     """A timm model whose layers have these strides, frames -> list of four maps. Raises WeightsError."""
     try:
+        # Made for its draws alone: the weights that a seed gives a head follow those of the encoder.
+        timm.create_model(name, pretrained=False, features_only=True)
         indices = tuple(strides.index(stride) for stride in TRUNK_STRIDES)
         features = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=indices)
         whole = timm.create_model(name, pretrained=pretrained) if semantic else None

@@ -56,6 +56,10 @@ class PositionBias:
             for features, basis in zip(maps, directions, strict=True)
         ]
 
+    def forget(self) -> None:
+        """The encoder has other weights: its directions are found again."""
+        self._directions.clear()
+
     @torch.no_grad()
     def directions(self, size: tuple[int, int], device: torch.device) -> list[Tensor]:
         """(c, r) for each of the encoder's maps, of pictures of `size`."""

@@ -52,6 +52,7 @@ class ViTPyramid(nn.Module):
         model.prune_intermediate_layers(self.depths, prune_norm=False, prune_head=True)  # the classifier
         self.model = model
         self.position_bias = PositionBias(self.blocks) if debias else None
+        self.register_load_state_dict_post_hook(self._on_other_weights)
         self.channels = [3 * 4 * 4, *(info[depth]["num_chs"] for depth in self.depths)]
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
@@ -67,6 +68,10 @@ class ViTPyramid(nn.Module):
             late,
             F.avg_pool2d(last, 2),
         ]
+
+    def _on_other_weights(self, *_: object) -> None:
+        if self.position_bias is not None:
+            self.position_bias.forget()
 
     def blocks(self, pixels: Tensor) -> list[Tensor]:
         """pixels (P, 3, H, W) normalised -> features (P, c, h, w) of the three depths."""

@@ -131,6 +131,22 @@ def test_directions_are_found_again_and_are_orthonormal(debiased: ImageEncoder) 
         torch.testing.assert_close(first.T @ first, torch.eye(first.shape[1]))
 
 
+def test_other_weights_have_other_directions() -> None:
+    encoder = vit(debias=True)
+    frames = random_clips(1, size=(64, 96)).frames
+    assert frames is not None
+    before = encoder(frames).f16
+    other = ViTPyramid(NAME, 16, pretrained=False).state_dict()
+
+    encoder.model.load_state_dict(other)
+    changed = encoder(frames).f16
+    fresh = ImageEncoder(NAME, pretrained=False, debias=True)
+    fresh.model.load_state_dict(other)
+
+    assert not torch.equal(changed, before)
+    assert torch.equal(changed, fresh(frames).f16)
+
+
 def test_pure_noise_has_hardly_any_direction_and_a_place_has_its_own() -> None:
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(32, 64, 10, 10, generator=generator)
@@ -158,7 +174,7 @@ def test_cached_features_with_and_without_it_are_apart(plain: ImageEncoder, debi
 
 
 def test_the_config_decides() -> None:
-    trunk = Trunk(small_config(image_encoder="vit_small_patch16_dinov3", pretrained=False, position_debias=True))
+    trunk = Trunk(small_config(image_encoder="vit_tiny_patch16_224", pretrained=False, position_debias=True))
 
     pyramid = trunk.pyramid(random_clips(1, size=(64, 96)))
 
