@@ -1,7 +1,7 @@
 """Evaluation on the novel classes, or on another benchmark."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +9,10 @@ from episodes.config import Section
 from episodes.controls import Control
 from fewshot.config.data import Shots
 from fewshot.config.learner import LearnerName
+
+# Rows without training, in the order of the paragraphs on them in docs/results.md; the files of fewshot/evaluation.
+TrainingFree = Literal["prototype", "nearest", "forward_backward", "support_free"]
+TRAINING_FREE: tuple[str, ...] = get_args(TrainingFree)
 
 
 class TransferConfig(Section):
@@ -58,11 +62,12 @@ class EvaluateConfig(Section):
         description="Name of the trained model in tables, e.g. cma, base, self, cma-published; a word of letters, "
         "digits, `.`, `_` and `-`.",
     )
-    methods: tuple[Literal["prototype", LearnerName], ...] | None = Field(
+    methods: tuple[TrainingFree | LearnerName, ...] | None = Field(
         None,
         min_length=1,
-        description="Rows: `prototype` (training-free), `conditioning` (no gradient steps; named by `label`), and the "
-        "learner's adaptation (`label+maml`), which is `finetune` for conditioning; null = these three.",
+        description="Rows: `prototype`, `nearest`, `forward_backward` (training-free), `support_free` (never sees the "
+        "support: how much is saliency), `conditioning` (no gradient steps; named by `label`), and the learner's "
+        "adaptation (`label+maml`), which is `finetune` for conditioning; null = `prototype` and the last two.",
     )
     controls: tuple[Control, ...] = Field(
         tuple(Control),
@@ -111,8 +116,8 @@ class EvaluateConfig(Section):
     @field_validator("label")
     @classmethod
     def _label_is_not_that_of_another_row(cls, label: str) -> str:
-        if label == "prototype":
-            raise ValueError("this is the name of the training-free row; choose another label")
+        if label in TRAINING_FREE:
+            raise ValueError("this is the name of a training-free row; choose another label")
         return label
 
     @property

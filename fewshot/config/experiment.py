@@ -16,7 +16,7 @@ from episodes.errors import ConfigError
 from episodes.files import json_digest
 from fewshot.config.data import DataConfig, EpisodesConfig
 from fewshot.config.document import Document, load_document, merge, parse_override
-from fewshot.config.evaluation import EvaluateConfig
+from fewshot.config.evaluation import TRAINING_FREE, EvaluateConfig
 from fewshot.config.learner import LearnerConfig, LearnerName
 from fewshot.config.machine import MachineConfig
 from fewshot.config.messages import explain
@@ -55,7 +55,7 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _methods_are_those_of_the_learner(self) -> Self:
-        known = ("prototype", "conditioning", self._adaptation)
+        known = (*TRAINING_FREE, "conditioning", self._adaptation)
         for method in self.methods:
             if method not in known:
                 raise ValueError(

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +14,11 @@ from episodes.dataset import join_clips, join_truths, load_clip, load_masks, loa
 from episodes.evaluation_tasks import EvaluationTask, wrong_class_support, wrong_object_expression
 from episodes.types import ClipRef, Clips, Support, Truth
 from fewshot.config.experiment import ExperimentConfig
+from fewshot.evaluation.forward_backward import ForwardBackwardPredictor
+from fewshot.evaluation.nearest import NearestPredictor
 from fewshot.evaluation.prototype import PrototypePredictor
 from fewshot.evaluation.query import Query
+from fewshot.evaluation.saliency import SaliencyPredictor
 from fewshot.learners import Decoding, Learner, Predicts, build_learner
 from fewshot.results.gallery import DrawnQuery, Pick, asked, pick_queries
 from fewshot.results.metrics import TOLERANCES, score_clip
@@ -24,7 +27,14 @@ from fewshot.results.records import CurvePoint, Record, grouped, split
 from fewshot.results.row import NO_GROUP, Row
 from fewshot.runs.features import FeatureStore
 from models.network import FewShotRVOS
+from models.trunk import Trunk
 
+_TRAINING_FREE: dict[str, Callable[[Trunk, Support], Predicts]] = {
+    "prototype": PrototypePredictor,
+    "nearest": NearestPredictor,
+    "forward_backward": ForwardBackwardPredictor,
+    "support_free": SaliencyPredictor,
+}
 QUERIES_AT_ONCE = 8  # query clips that pass the network together
 
 
@@ -48,14 +58,15 @@ class Evaluator:
         self.learners: dict[str, Learner] = {
             name: build_learner(config.learner.model_copy(update={"name": name}), network)
             # Controls and overlays are those of the unadapted model, whichever rows are asked for.
-            for name in {"conditioning", *config.methods} - {"prototype"}
+            for name in {"conditioning", *config.methods} - _TRAINING_FREE.keys()
         }
 
     def _row(self, method: str, shots: int, control: Control | None = None) -> Row:
         """A row of the table, in the first scoring. It calls the trained model by its label, and adapted models by
         label + learner."""
         label = self.config.evaluate.label
-        name = {"prototype": "prototype", "conditioning": label}.get(method, f"{label}+{method}")
+        trained = label if method == "conditioning" else f"{label}+{method}"
+        name = method if method in _TRAINING_FREE else trained
         return Row(name, shots, control, self.config.evaluate.scoring[0], self.config.data.group or NO_GROUP)
 
     # ------------------------------------------------------------------ one task
@@ -101,8 +112,8 @@ class Evaluator:
         return method if learner is None or learner.takes_steps(support) else "conditioning"
 
     def _adapt(self, method: str, support: Support) -> Predicts:
-        if method == "prototype":
-            return PrototypePredictor(self.network.trunk, support.to(self.device))
+        if method in _TRAINING_FREE:
+            return _TRAINING_FREE[method](self.network.trunk, support.to(self.device))
         return self.learners[method].adapt(support.to(self.device))
 
     def _control(self, row: Row, task: EvaluationTask, queries: list[Query], support: Support) -> list[Record]:

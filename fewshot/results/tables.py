@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from fewshot.config.evaluation import TRAINING_FREE
 from fewshot.results.row import HEAD, group_title
 from fewshot.results.statistics import Difference, Estimate
 from fewshot.results.summary import RowScores, Summary
@@ -51,7 +52,8 @@ def unadapted_note(summary: Summary) -> str:
     """Which rows repeat those of the unadapted model, since their learner takes no steps on so few clips."""
     config = summary.facts.get("config", {})
     least, label = config.get("learner", {}).get("min_shots", 0), config.get("evaluate", {}).get("label")
-    names = sorted({row.method for row in summary.rows if not row.control and row.shots < least} - {label, "prototype"})
+    methods = {row.method for row in summary.rows if not row.control and row.shots < least}
+    names = sorted(methods - {label, *TRAINING_FREE})
     return f"With fewer than {least} shots {' and '.join(names)} takes no steps and repeats {label}." if names else ""
 
 

@@ -88,7 +88,7 @@ def test_a_number_of_any_section_must_be_finite(write, key, value):
     assert "finite number" in message
 
 
-@pytest.mark.parametrize("label", ["prototype", "cma+finetune", "", "a b", "a|b", "-", '"a\\n"'])
+@pytest.mark.parametrize("label", ["prototype", "nearest", "cma+finetune", "", "a b", "a|b", "-", '"a\\n"'])
 def test_a_label_that_another_row_could_have_is_rejected(write, label):
     assert "evaluate.label = " in rejected(write(MINIMAL), f"evaluate.label={label}" if label else "evaluate.label=''")
 

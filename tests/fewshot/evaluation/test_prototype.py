@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from episodes.types import Clips, Pyramid, Support
 from fewshot.evaluation.prototype import PrototypePredictor
+from fewshot.evaluation.tokens import trunk_tokens
 from models.trunk import Trunk
 from tests.random_clips import mixed_clips, mixed_support, random_clips, random_support, shared_trunk
 
@@ -126,7 +127,7 @@ def test_the_prototypes_of_a_support_are_the_means_over_its_pictures_alone(trunk
     sums, weights = torch.zeros(2, found.foreground.shape[-1]), torch.zeros(2)
     for shot in range(len(SIZES)):
         one = support.select([shot])
-        tokens = found._tokens(one.clips)[0]
+        tokens = trunk_tokens(trunk, one.clips)[0]
         inside = F.avg_pool2d(one.masks[0].float(), 16)
         outside = F.avg_pool2d((one.clips.valid[:, None] & ~one.masks)[0].float(), 16)
         for side, share in enumerate((inside, outside)):

@@ -1,0 +1,39 @@
+"""What training-free rows compare: trunk features as unit vectors, one for each cell of the stride-16 grid.
+
+N clips, T frames, c channels, h w the grid.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from episodes.padding import is_tight, pad, size_groups
+from episodes.types import Clips
+from models.trunk import Trunk, in_order
+
+
+def trunk_tokens(trunk: Trunk, clips: Clips) -> Tensor:
+    """(N, T, c, h16, w16): stride 16 beside upsampled stride 32, each of unit length, and so is the whole."""
+    pyramid = trunk.pyramid(clips)
+    n = len(clips)
+    coarse = F.interpolate(rearrange(pyramid.f32, "n t c h w -> (n t) c h w"), pyramid.f16.shape[-2:], mode="bilinear")
+    parts = (pyramid.f16, rearrange(coarse, "(n t) c h w -> n t c h w", n=n))
+    return F.normalize(torch.cat([F.normalize(part, dim=2) for part in parts], dim=2), dim=2)
+
+
+def picture_shares(valid: Tensor, grid: tuple[int, int]) -> Tensor:
+    """valid (N, H, W) bool -> (N, h, w): how much of each token lies in the picture, not in its padding."""
+    return F.adaptive_avg_pool2d(valid[:, None].float(), grid)[:, 0]
+
+
+def answers_of(logits: Callable[[Clips], Tensor], query: Clips) -> Tensor:
+    """Mask probabilities (N, T, H, W) of query clips, 0 in padding, from `logits`, which maps clips of one picture size
+    to log-odds (N, T, h, w)."""
+    if not is_tight(query.valid):
+        groups = size_groups(query.valid)
+        return in_order(groups, [pad(answers_of(logits, query.select(group)), query.size) for group in groups])
+    enlarged = F.interpolate(logits(query), size=query.size, mode="bilinear", align_corners=False)
+    return enlarged.sigmoid() * query.valid[:, None]
