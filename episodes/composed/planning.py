@@ -68,7 +68,7 @@ def _kind(couple: tuple[str, str], config: ComposedConfig, library: Library, dra
         ("still", config.still if photographed else 0.0),
         ("mosaic", config.mosaic),
     ]
-    if not sum(weight for _, weight in kinds):
+    if not sum(weight for _, weight in kinds):  # stills alone were asked for, and there are none of these classes
         kinds = [("scene", 1.0)]
     kind = _weighted(kinds, draws)
     if kind == "mosaic" or draws.chance(config.name_only):

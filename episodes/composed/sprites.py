@@ -34,11 +34,10 @@ class Photograph:
     mask: np.ndarray
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=192)  # of half a megabyte at most, in each process
 def sprite(picture: Picture) -> Sprite:
     if picture.mask is None:
         with Image.open(picture.path) as image:
-            image.draft("RGBA", (2 * _LONGEST_SPRITE, 2 * _LONGEST_SPRITE))
             rgba = np.asarray(image.convert("RGBA"))
     else:
         photograph = annotated(picture)
@@ -50,7 +49,7 @@ def sprite(picture: Picture) -> Sprite:
     return Sprite(np.pad(rgba, ((2, 2), (2, 2), (0, 0))))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=48)
 def annotated(picture: Picture) -> Photograph:
     """A still; its mask is cut at half."""
     rgb = _rgb(picture.path)
@@ -60,7 +59,7 @@ def annotated(picture: Picture) -> Photograph:
     return Photograph(rgb, np.where(mask > 127, 255, 0).astype(np.uint8))
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=48)
 def background(path: Path) -> Photograph:
     rgb = _rgb(path)
     return Photograph(rgb, np.zeros(rgb.shape[:2], np.uint8))

@@ -214,6 +214,26 @@ def test_a_name_that_is_not_a_plain_folder_name_is_rejected(write, name):
     assert "name = " in rejected(write(MINIMAL), f"name='{name}'")
 
 
+def test_one_generator_alone_may_write_the_data(write):
+    message = rejected(write(MINIMAL), "data.glyphs={}", "data.composed={}")
+    assert "data.glyphs and data.composed would both write `root`; set one of them to null" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        (
+            "data.composed={scene: 0, still: 0, mosaic: 0}",
+            "all weights of kinds are 0; give one of scene, still, mosaic",
+        ),
+        ("data.composed={frames: 1}", "motion needs at least 2 frames, found frames=1"),
+        ("data.composed={smallest: 0.5}", "largest must be at least twice smallest, found 0.85 and 0.5"),
+    ],
+)
+def test_composed_clips_that_cannot_be_made_are_rejected(write, override, words):
+    assert words in rejected(write(MINIMAL), override)
+
+
 # --------------------------------------------------------------------------- extends and overrides
 
 
