@@ -108,6 +108,16 @@ class VideoCatalog:
         kept = [record for name, record in self.videos.items() if name in self.splits[group, side]]
         return self._with(kept, self.classes)
 
+    def without(self, names: Iterable[str]) -> VideoCatalog:
+        """The same without the videos that show an object of one of these classes, in any spelling; splits are left
+        behind."""
+        categories = sorted({record.category for video in self.videos.values() for record in video.objects})
+        gone = set(split_by_name(categories, names)[0])
+        if not gone:
+            return self
+        kept = [video for video in self.videos.values() if gone.isdisjoint(item.category for item in video.objects)]
+        return self._with(kept, self.classes)
+
     def of_all_categories(self) -> VideoCatalog:
         """The same with the categories outside the class list behind it, by the alphabet: for uses in which groups
         mean nothing."""

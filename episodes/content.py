@@ -70,6 +70,21 @@ def read_content(
     )
 
 
+def joined_content(contents: Sequence[BenchmarkContent]) -> BenchmarkContent:
+    """Of several benchmarks together, in this order; changes name a video by its benchmark's number, from 1, and its
+    id. A single one stays what it is."""
+    if len(contents) == 1:
+        return contents[0]
+    numbered = list(enumerate(contents, start=1))
+    return BenchmarkContent(
+        hash=json_digest([content.hash for content in contents]),
+        classes=json_digest([content.classes for content in contents])[:_SHORT],
+        splits=json_digest([content.splits for content in contents])[:_SHORT],
+        index={f"{number}/{video}": digest for number, content in numbered for video, digest in content.index.items()},
+        files={f"{number}/{video}": digest for number, content in numbered for video, digest in content.files.items()},
+    )
+
+
 def _files(video: VideoRecord) -> str:
     """Digest of (picture's name, its size in bytes, digest of the mask) of each frame; None where a file is absent."""
     facts = []

@@ -7,7 +7,7 @@ from fewshot.config.experiment import ExperimentConfig
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
 from fewshot.results.evaluated import EvaluatedRun
-from fewshot.runs.build import open_catalog
+from fewshot.runs.build import open_benchmarks
 from fewshot.runs.embedded import write_data_if_absent
 from fewshot.runs.origin import read_origin, run_origin, training_origin
 from fewshot.runs.run import Run
@@ -31,7 +31,7 @@ def run(config: ExperimentConfig, folder: Path, *, allow_changed_data: bool = Fa
     with Run.start(config, folder) as started:
         write_data_if_absent(config.data)
         # An impossible evaluation is rejected before the training, not after it.
-        open_evaluation_set(config, training_origin(config, open_catalog(config), run_origin(folder)))
+        open_evaluation_set(config, training_origin(config, open_benchmarks(config), run_origin(folder)))
         trainer.train(config, folder, allow_changed_data=allow_changed_data)
     checkpoint = started.required_checkpoint(config.evaluate.checkpoint)
     if not allow_changed_data and started.is_evaluated(config, checkpoint):

@@ -228,15 +228,16 @@ def _data_check(options: argparse.Namespace) -> int:
 
 def _episodes(options: argparse.Namespace) -> int:
     from episodes.files import json_digest
+    from episodes.mixture import Mixture
     from fewshot.config.experiment import load_config
-    from fewshot.runs.build import open_catalog
+    from fewshot.runs.build import open_benchmarks
     from fewshot.runs.embedded import write_data_if_absent
-    from fewshot.training.trainer import build_sampler
+    from fewshot.training.trainer import build_samplers
 
     config = load_config(options.experiment, options.overrides)
     write_data_if_absent(config.data)
-    sampler = build_sampler(config, open_catalog(config), options.split)
-    specs = [sampler[index] for index in range(options.count)]
+    drawn = Mixture(build_samplers(config, open_benchmarks(config), options.split), config.data.shares)
+    specs = [drawn[index] for index in range(options.count)]
     for spec in specs[: options.show]:
         print(json.dumps(asdict(spec)))
     print(f"{options.split}: {len(specs)} episodes, manifest sha256 {json_digest(specs)}")

@@ -11,7 +11,7 @@ from torch import Tensor
 from fewshot.config.experiment import ExperimentConfig, load_config
 from fewshot.config.yaml_text import dump
 from fewshot.evaluation.tasks import EvaluationSet, open_evaluation_set
-from fewshot.runs.build import open_catalog
+from fewshot.runs.build import open_benchmarks
 from fewshot.runs.checkpoint import latest
 from fewshot.runs.origin import training_origin
 
@@ -98,4 +98,4 @@ def load_tiny(file: Path, *overrides: str) -> ExperimentConfig:
 
 def tasks_before_training(config: ExperimentConfig) -> EvaluationSet:
     """What an evaluation would run on, of weights that this config is going to train."""
-    return open_evaluation_set(config, training_origin(config, open_catalog(config), None))
+    return open_evaluation_set(config, training_origin(config, open_benchmarks(config), None))

@@ -91,11 +91,11 @@ class Job:
         return "\n".join(lines[-_LOG_LINES:])
 
 
-def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str]) -> list[Job]:
+def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[tuple[Path, ...], str]) -> list[Job]:
     """Jobs by what comes first: features, then trainings, then one evaluation for each cell, named by its label.
 
-    `contents`: hash of what the benchmark at each root holds. A shared job is named by a hash of what it depends on, so
-    that an edited ablation finds the trainings that still fit, and changed data leads to new ones.
+    `contents`: hash of what the benchmarks at these roots hold. A shared job is named by a hash of what it depends on,
+    so that an edited ablation finds the trainings that still fit, and changed data leads to new ones.
     """
     features: dict[str, Job] = {}
     trainings: dict[str, Job] = {}
@@ -106,7 +106,7 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str
             name = f"features-{json_digest(_features_depend_on(cell.config))[:12]}"
             features.setdefault(name, Job(name, "features", folder / SHARED / name, cell.config))
             needs = (name,)
-        name = f"training-{json_digest(_training_depends_on(cell.config, contents[cell.config.data.root]))[:12]}"
+        name = f"training-{json_digest(_training_depends_on(cell.config, contents[cell.config.data.roots]))[:12]}"
         training = Job(name, "train", folder / SHARED / name, cell.config, needs)
         training = trainings.setdefault(name, training)
         evaluations.append(
@@ -116,11 +116,12 @@ def plan_jobs(cells: tuple[Cell, ...], folder: Path, contents: Mapping[Path, str
 
 
 def _features_depend_on(config: ExperimentConfig) -> Any:
-    data, model = plain(config.data), config.model
+    data, model = config.data, config.model
     initial_weights = str(config.initial_weights)  # these may bring an encoder
     options = [model.semantic_map, model.position_debias, model.pretrained]
     encoder = [model.image_encoder, *options, initial_weights]
-    return [data["root"], str(config.machine.cache), data["short_side"], data["max_long_side"], *encoder]
+    roots = [str(root) for root in data.roots]
+    return [roots, str(config.machine.cache), data.short_side, data.max_long_side, *encoder]
 
 
 def _training_depends_on(config: ExperimentConfig, content: str) -> Any:

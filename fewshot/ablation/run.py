@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from episodes.catalog import VideoCatalog
 from episodes.errors import ConfigError, SamplingError, UserError
 from episodes.files import write_whole
 from fewshot.ablation.cells import Ablation, Cell
@@ -19,10 +18,11 @@ from fewshot.ablation.schedule import Schedule
 from fewshot.ablation.table import table_rows, write_csv, write_markdown
 from fewshot.config.experiment import to_yaml
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.runs.build import open_catalog
+from fewshot.runs.benchmarks import Benchmarks
+from fewshot.runs.build import open_benchmarks
 from fewshot.runs.origin import training_origin
 from fewshot.runs.run import Run
-from fewshot.training.trainer import build_sampler
+from fewshot.training.trainer import build_samplers
 
 log = logging.getLogger(__name__)
 _MARK = "ablation.yaml"  # says that a folder is an ablation's
@@ -87,23 +87,24 @@ def concurrency(ablation: Ablation, *, jobs: int | None, memory: float | None) -
     return max(1, min(jobs or cores // threads, int(memory / needed)))
 
 
-def check_tasks(cells: Sequence[Cell]) -> dict[Path, str]:
+def check_tasks(cells: Sequence[Cell]) -> dict[tuple[Path, ...], str]:
     """Draw the training episodes' classes and the evaluation tasks of every cell; SamplingError naming the cell.
 
-    Returns the hash of what each benchmark holds, by its root.
+    Returns the hash of what the benchmarks of each cell hold, by their roots.
     """
-    catalogs: dict[Path, VideoCatalog] = {}
+    opened: dict[tuple[Path, ...], Benchmarks] = {}
     for cell in cells:
         config = cell.config
-        if config.data.root not in catalogs:
-            catalogs[config.data.root] = open_catalog(config)
+        if config.data.roots not in opened:
+            opened[config.data.roots] = open_benchmarks(config)
+        data = opened[config.data.roots]
         try:
             for split in ("train", "val") if config.train.validate_every else ("train",):
-                build_sampler(config, catalogs[config.data.root], split)
-            open_evaluation_set(config, training_origin(config, catalogs[config.data.root], None))
+                build_samplers(config, data, split)
+            open_evaluation_set(config, training_origin(config, data, None))
         except SamplingError as error:
             raise SamplingError(f"Cell {cell.label!r}: {error}") from error
-    return {root: catalog.content.hash for root, catalog in catalogs.items()}
+    return {roots: data.content.hash for roots, data in opened.items()}
 
 
 def collect(ablation: Ablation, schedule: Schedule, folder: Path) -> str:

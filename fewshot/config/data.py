@@ -12,8 +12,8 @@ from episodes.glyphs.config import GlyphsConfig
 Shots = Annotated[int, Field(ge=1, le=64)]
 
 
-class DataConfig(Section):
-    """Which benchmark, and how its pictures are prepared."""
+class BenchmarkConfig(Section):
+    """Where a benchmark lies, and what writes it there."""
 
     root: Path = Field(
         description="Folder of the benchmark, relative to the working folder; docs/data.md lists the known layouts."
@@ -21,6 +21,38 @@ class DataConfig(Section):
     unnamed: Literal["skip", "class"] = Field(
         "skip",
         description='Objects without a sentence: in no episode, or referred to as "the <category>".',
+    )
+    glyphs: GlyphsConfig | None = Field(
+        None,
+        description="Generate the embedded benchmark with these values if `root` is absent; null for other data.",
+    )
+    composed: ComposedConfig | None = Field(
+        None, description="Generate composed clips with these values if `root` is absent; null for other data."
+    )
+
+    @model_validator(mode="after")
+    def _one_generator(self) -> Self:
+        if self.glyphs is not None and self.composed is not None:
+            raise ValueError("data.glyphs and data.composed would both write `root`; set one of them to null")
+        return self
+
+
+class OtherBenchmark(BenchmarkConfig):
+    """A further benchmark to train on."""
+
+    share: float = Field(
+        1.0, gt=0, le=1000, description="Training episodes of this benchmark for each one of that in data.root."
+    )
+
+
+class DataConfig(BenchmarkConfig):
+    """Which benchmark, and how its pictures are prepared."""
+
+    others: tuple[OtherBenchmark, ...] = Field(
+        (),
+        description="Further benchmarks to train on, each {root, share, unnamed, glyphs or composed}. All clips of an "
+        "episode are from one benchmark. `group` says of each which classes are novel; a name that is novel in one is "
+        "trained on in none. An evaluation without transfer asks the benchmark in `root` alone.",
     )
     group: int | None = Field(
         1,
@@ -37,18 +69,26 @@ class DataConfig(Section):
         ge=32,
         description="Longest allowed length in pixels of the longer picture side (published: 640); null = no limit.",
     )
-    glyphs: GlyphsConfig | None = Field(
-        None,
-        description="Generate the embedded benchmark with these values if `root` is absent; null for other data.",
-    )
-    composed: ComposedConfig | None = Field(
-        None, description="Generate composed clips with these values if `root` is absent; null for other data."
-    )
+
+    @property
+    def benchmarks(self) -> tuple[BenchmarkConfig, ...]:
+        """All that are trained on, that of `root` first."""
+        return (self, *self.others)
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        return tuple(benchmark.root for benchmark in self.benchmarks)
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the training episodes, one for each of `benchmarks`; their sum means nothing."""
+        return (1.0, *(other.share for other in self.others))
 
     @model_validator(mode="after")
-    def _one_generator(self) -> Self:
-        if self.glyphs is not None and self.composed is not None:
-            raise ValueError("data.glyphs and data.composed would both write `root`; set one of them to null")
+    def _different_folders(self) -> Self:
+        for root in self.roots:
+            if self.roots.count(root) > 1:
+                raise ValueError(f"data.others names {root} again; name each benchmark once")
         return self
 
 

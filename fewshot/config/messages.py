@@ -38,20 +38,21 @@ def _sentence(fault: dict[str, Any], model: type[BaseModel], document: Document)
     key: Key = tuple(str(part) for part in fault["loc"])
     fields = dict(key_paths(model))
     name = ".".join(key)
+    own = tuple(part for part in key if not part.isdigit())  # without positions in a list of sections
     changed = document.overrides(key)  # of several keys that contradict each other, the one that was changed
     place = ", ".join(changed) or document.place(key)
     at = f" ({place})" if place else ""
     if fault["type"] == "extra_forbidden":
-        return f"Unknown key {name!r}{at}; {_advice(key, list(fields))}"
+        return f"Unknown key {name!r}{at}; {_advice(own, list(fields))}"
     if fault["type"] == "missing":
-        return f"The key {name!r} is missing{at}: {_describe(key, fields)}"
+        return f"The key {name!r} is missing{at}: {_describe(own, fields)}"
     value = shown(fault["input"])
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = f"{message[:1].lower()}{message[1:].rstrip('.')}"
     if fault["type"] in ("tuple_type", "list_type"):
         message = f"expected a list, such as [{value.strip(chr(39))}]"
     given = "" if isinstance(fault["input"], dict) else f" = {value}"
-    return f"{name or 'The experiment'}{given}{at}: {message}. {_describe(key, fields)}".rstrip()
+    return f"{name or 'The experiment'}{given}{at}: {message}. {_describe(own, fields)}".rstrip()
 
 
 def _advice(key: Key, known: list[Key]) -> str:

@@ -88,7 +88,7 @@ def _open_evaluator(
     """`features`: the catalog's, where another process has looked through them already; None does so here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = restored_network(config, checkpoint).to(device)
-    features = features or cached_features(config, catalog, network, device)
+    features = features or cached_features(config, [catalog], network, device)
     evaluator = Evaluator(config, catalog, network, features, device)
     learner = evaluator.learners.get(config.learner.name)
     load_checkpoint(checkpoint, model=network.head, learner=None if learner is None else learner.own)

@@ -13,7 +13,7 @@ from episodes.evaluation_tasks import EvaluationTask, evaluation_tasks
 from episodes.pair_tasks import pair_tasks
 from episodes.task_file import read_task_file, read_tasks
 from fewshot.config.experiment import ExperimentConfig
-from fewshot.runs.build import open_benchmark, open_catalog
+from fewshot.runs.build import open_benchmark, open_benchmarks
 from fewshot.runs.origin import Origin
 
 log = logging.getLogger(__name__)
@@ -50,8 +50,9 @@ def open_evaluation_set(config: ExperimentConfig, origin: Origin, *, allow_chang
                 "data.group is null: every class is trained on, and none is novel. Set evaluate.transfer.root to a "
                 "benchmark of other classes, or only train"
             )
-        whole = open_catalog(config)
-        if changes := origin.data_changes(whole, allowed=allow_changed_data):
+        data = open_benchmarks(config)
+        whole = data.first
+        if changes := origin.data_changes(data, allowed=allow_changed_data):
             facts["changed_data"] = "; ".join(changes)
         catalog = whole.part(group, "test")
         tasks = _tasks(config, catalog, catalog.novel_classes(group), config.episodes.small_classes)

@@ -4,8 +4,8 @@ All functions work on plain values, a config as `plain` gives it or the facts of
 empty list means "the same". Never a difference are
 
 * `name`;
-* where data lies and what wrote it (`data.root`, `data.glyphs`, `data.composed`, `evaluate.transfer.root`), because the
-  content hash of the benchmark, which is compared instead, says what it holds;
+* where data lies and what wrote it (`root`, `glyphs` and `composed` of `data` and of each of `data.others`,
+  `evaluate.transfer.root`), because the content hash of the benchmark, which is compared instead, says what it holds;
 * the section `machine`, which is not part of an experiment. That is a decision, not equality of bits: other threads,
   other processes of an evaluation, a cache or none, and another machine round differently, and a training amplifies
   rounding to differences within training noise. Equal bits are promised for equal values of `machine` on one machine.
@@ -19,13 +19,16 @@ from typing import Any, Literal, NamedTuple
 
 from fewshot.config.learner import LearnerConfig
 
-Key = tuple[str, ...]
+Key = tuple[str, ...]  # "*": of each item of a list of sections
 _FREE: frozenset[Key] = frozenset(
     {
         ("name",),
         ("data", "root"),
         ("data", "glyphs"),
         ("data", "composed"),
+        ("data", "others", "*", "root"),
+        ("data", "others", "*", "glyphs"),
+        ("data", "others", "*", "composed"),
         ("evaluate", "transfer", "root"),
         ("machine",),
     }
@@ -109,6 +112,8 @@ def experiment_differences(
 
 
 def _without(values: Any, free: Set[Key], key: Key = ()) -> Any:
+    if _is_sections(values):
+        return [_without(value, free, (*key, "*")) for value in values]
     if not isinstance(values, Mapping):
         return values
     return {name: _without(value, free, (*key, name)) for name, value in values.items() if (*key, name) not in free}
@@ -121,4 +126,11 @@ def _differences(first: Any, second: Any, free: Set[Key] = frozenset(), key: Key
         names = sorted({*first, *second})
         inner = (_differences(first.get(name), second.get(name), free, (*key, name)) for name in names)
         return [difference for found in inner for difference in found]
+    if _is_sections(first) and _is_sections(second) and len(first) == len(second):
+        pairs = zip(first, second, strict=True)
+        return [difference for pair in pairs for difference in _differences(*pair, free, (*key, "*"))]
     return [Difference(".".join(key), first, second)]
+
+
+def _is_sections(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(value, Mapping) for value in values)

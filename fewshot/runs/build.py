@@ -1,7 +1,7 @@
 """What training and evaluation build from a config alike: catalog, network, cached features."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from episodes.decode import DAMAGE, decode_mask, decode_picture
 from episodes.errors import LayoutError, ReadError
 from episodes.readers import read_benchmark
 from episodes.readers.index import Unnamed
+from episodes.types import VideoRecord
 from fewshot.config.experiment import ExperimentConfig
+from fewshot.runs.benchmarks import Benchmarks
 from fewshot.runs.checkpoint import read_encoder_weights
 from fewshot.runs.encoders import (
     StoredEncoders,
@@ -76,8 +78,14 @@ def _build(config: ExperimentConfig, trunk: Trunk) -> FewShotRVOS:
 
 
 def open_catalog(config: ExperimentConfig) -> VideoCatalog:
-    """The index of the benchmark that the experiment trains on; raises LayoutError where it contradicts itself."""
+    """The index of the benchmark in `data.root`; raises LayoutError where it contradicts itself."""
     return open_benchmark(config.data.root, "data.root", config.data.unnamed)
+
+
+def open_benchmarks(config: ExperimentConfig) -> Benchmarks:
+    """The indices of all benchmarks that the experiment trains on; LayoutError as `open_catalog`."""
+    others = [open_benchmark(other.root, "data.others", other.unnamed) for other in config.data.others]
+    return Benchmarks((open_catalog(config), *others))
 
 
 def open_benchmark(root: Path, key: str, unnamed: Unnamed) -> VideoCatalog:
@@ -96,16 +104,17 @@ def open_benchmark(root: Path, key: str, unnamed: Unnamed) -> VideoCatalog:
 
 
 def cached_features(
-    config: ExperimentConfig, catalog: VideoCatalog, network: FewShotRVOS, device: torch.device | str
+    config: ExperimentConfig, catalogs: Iterable[VideoCatalog], network: FewShotRVOS, device: torch.device | str
 ) -> FeatureStore | None:
-    """Trunk features of all frames of the benchmark, computed where missing; None if the config caches nothing."""
+    """Trunk features of all frames of the benchmarks, computed where missing; None if the config caches nothing."""
     if config.machine.cache is None:
         return None
-    _reject_other_sizes(catalog)
+    videos = [video for catalog in catalogs for video in catalog.videos.values()]
+    _reject_other_sizes(videos)
     image = network.trunk.image
     sizes = config.data.short_side, config.data.max_long_side
     store = FeatureStore(config.machine.cache, image_fingerprint(image), *sizes)
-    frames = [video.frame_path(frame) for video in catalog.videos.values() for frame in video.frames]
+    frames = [video.frame_path(frame) for video in videos for frame in video.frames]
     missing = store.missing(frames)
     if missing:
         log.info(
@@ -124,12 +133,12 @@ def fill_cache(config: ExperimentConfig) -> FeatureStore | None:
     if config.machine.threads:
         torch.set_num_threads(config.machine.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return cached_features(config, open_catalog(config), new_network(config).to(device), device)
+    return cached_features(config, open_benchmarks(config).catalogs, new_network(config).to(device), device)
 
 
-def _reject_other_sizes(catalog: VideoCatalog) -> None:
+def _reject_other_sizes(videos: Iterable[VideoRecord]) -> None:
     """Beside stored features no picture is decoded, so its size is compared with that of its mask here."""
-    for video in catalog.videos.values():
+    for video in videos:
         for picture, mask in ((video.frame_path(frame), video.mask_path(frame)) for frame in video.frames):
             if mask.is_file() and (found := _size(mask, decode_mask)) != (wanted := _size(picture, decode_picture)):
                 raise ReadError(

@@ -10,10 +10,11 @@ from fewshot.runs.progress import Progress
 
 
 def write_data_if_absent(data: DataConfig) -> None:
-    """A generated benchmark writes itself; any other data must be there (the reader names what it lacks)."""
-    config = data.glyphs or data.composed
-    if config is not None:
-        write_benchmark(data.root, config, os.cpu_count() or 1)
+    """Generated benchmarks write themselves; any other data must be there (the reader names what it lacks)."""
+    for benchmark in data.benchmarks:
+        config = benchmark.glyphs or benchmark.composed
+        if config is not None:
+            write_benchmark(benchmark.root, config, os.cpu_count() or 1)
 
 
 def write_benchmark(root: Path, config: GlyphsConfig | ComposedConfig, workers: int) -> None:

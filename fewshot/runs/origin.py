@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from episodes.catalog import VideoCatalog
 from episodes.content import BenchmarkContent
 from episodes.errors import CheckpointError
 from fewshot.config.experiment import ExperimentConfig
+from fewshot.runs.benchmarks import Benchmarks
 from fewshot.runs.checkpoint import latest, read_state
 
 _CLASSES, _UNKNOWN, _BENCHMARK = "trained_classes", "trained_classes_unknown_of", "benchmark_content"
@@ -16,8 +16,8 @@ _CLASSES, _UNKNOWN, _BENCHMARK = "trained_classes", "trained_classes_unknown_of"
 @dataclass(frozen=True)
 class Origin:
     """weights: how messages name the weights; classes: sorted names of all classes that they were trained on, in any
-    training before too; benchmark: what it held when the last training started; unknown_of: the folder of converted
-    weights that the first training started from, which do not say their classes, or None."""
+    training before too; benchmark: what the data held when the last training started; unknown_of: the folder of
+    converted weights that the first training started from, which do not say their classes, or None."""
 
     weights: str
     classes: tuple[str, ...]
@@ -28,12 +28,12 @@ class Origin:
         """The entries of a checkpoint's `extra`."""
         return {_CLASSES: list(self.classes), _UNKNOWN: self.unknown_of, _BENCHMARK: asdict(self.benchmark)}
 
-    def data_changes(self, catalog: VideoCatalog, *, allowed: bool) -> list[str]:
-        """How `catalog` differs from the benchmark of the training; CheckpointError unless that is allowed."""
-        changes = self.benchmark.changes(catalog.content)
+    def data_changes(self, data: Benchmarks, *, allowed: bool) -> list[str]:
+        """How `data` differs from that of the training; CheckpointError unless that is allowed."""
+        changes = self.benchmark.changes(data.content)
         if changes and not allowed:
             raise CheckpointError(
-                f"{self.weights} was trained on other data than {catalog.root} holds now: {'; '.join(changes)}. "
+                f"{self.weights} was trained on other data than {data.places} holds now: {'; '.join(changes)}. "
                 "Restore the data, name its folder with data.root, or give --allow-changed-data to continue with the "
                 "data as it is (recorded with the run). (evaluate.transfer tests on another benchmark.)"
             )
@@ -58,7 +58,7 @@ def read_origin(checkpoint: Path) -> Origin:
     return Origin(str(checkpoint), tuple(extra[_CLASSES]), content, extra[_UNKNOWN])
 
 
-def training_origin(config: ExperimentConfig, catalog: VideoCatalog, before: Origin | None) -> Origin:
+def training_origin(config: ExperimentConfig, data: Benchmarks, before: Origin | None) -> Origin:
     """The origin that weights of this training will have; `before`: that of the run's last checkpoint, if it has one.
 
     Steps show all base classes of the group: class-name shuffle calls classes without enough videos by name too.
@@ -69,8 +69,9 @@ def training_origin(config: ExperimentConfig, catalog: VideoCatalog, before: Ori
         weights = f"{config.name}, which starts from {config.initial_weights},"
         inherited = before or run_origin(config.initial_weights)
         unknown_of = str(config.initial_weights) if inherited is None else None
-    classes = set(catalog.part(group, "train").base_classes(group) if config.train.steps else ())
+    parts = data.training_parts(group) if config.train.steps else ()
+    classes = {name for part in parts for name in part.base_classes(group)}
     if inherited is not None:
         classes |= set(inherited.classes)
         unknown_of = inherited.unknown_of
-    return Origin(weights, tuple(sorted(classes)), catalog.content, unknown_of)
+    return Origin(weights, tuple(sorted(classes)), data.content, unknown_of)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from episodes.catalog import VideoCatalog
 from episodes.check import require_visible
+from episodes.config import AugmentConfig
 from episodes.dataset import EpisodeDataset, collate
 from episodes.errors import TrainingError, UserError
+from episodes.mixture import Mixture
 from episodes.sampling import EpisodeSampler, rank_slice
 from episodes.types import Episode
 from fewshot.config.experiment import ExperimentConfig, plain
 from fewshot.config.training import TrainConfig
 from fewshot.learners import Learner, build_learner
-from fewshot.runs.build import cached_features, new_network, open_catalog, restored_network
+from fewshot.runs.benchmarks import Benchmarks
+from fewshot.runs.build import cached_features, new_network, open_benchmarks, restored_network
 from fewshot.runs.checkpoint import clear_leftovers, latest, load_checkpoint, save_checkpoint
 from fewshot.runs.encoders import encoder_weights, store_encoders
 from fewshot.runs.features import FeatureStore
@@ -63,40 +65,45 @@ class Trainer:
                 f"train.batch_episodes = {config.train.batch_episodes} cannot be split over {self.world} processes; "
                 "give a multiple"
             )
-        catalog = open_catalog(config)
+        data = open_benchmarks(config)
         before = run_origin(run_folder)
-        self.data_changes = before.data_changes(catalog, allowed=allow_changed_data) if before is not None else []
-        self.origin = training_origin(config, catalog, before)
-        self.sampler = build_sampler(config, catalog, "train")
-        require_visible(catalog, self.sampler.objects())
-        validation_sampler = build_sampler(config, catalog, "val") if config.train.validate_every else None
+        self.data_changes = before.data_changes(data, allowed=allow_changed_data) if before is not None else []
+        self.origin = training_origin(config, data, before)
+        self.samplers = build_samplers(config, data, "train")
+        for sampler in self.samplers:
+            require_visible(sampler.catalog, sampler.objects())
+        validated = build_samplers(config, data, "val") if config.train.validate_every else ()
         checkpoint = latest(run_folder)
         network = new_network(config) if checkpoint is None else restored_network(config, checkpoint)
         self.encoders = encoder_weights(network.trunk, config.model)
         self.network = network.to(self.accelerator.device)
         self.learner: Learner = build_learner(config.learner, self.network)
         self.optimizer = build_optimizer(self.learner.trained(), config.train)
-        features = self._features(catalog)
+        features = self._features(data)
         augment = config.episodes.augment
-        short, long = config.data.short_side, config.data.max_long_side
-        self.dataset = EpisodeDataset(
-            catalog,
-            self.sampler,
-            short,
-            max_long_side=long,
-            augment=augment,
-            features=features if augment is None else None,  # cached features are those of unchanged frames
-        )
+        # Kept features are those of unchanged frames.
+        self.dataset = self._episodes(self.samplers, features if augment is None else None, augment)
         self.validation = None
-        if validation_sampler is not None:
-            episodes = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long, features=features)
-            pictures = EpisodeDataset(catalog, validation_sampler, short, max_long_side=long)
+        if validated:
+            episodes, pictures = self._episodes(validated, features), self._episodes(validated)
             self.validation = Validation(episodes, pictures, config.train.validation_episodes)
 
-    def _features(self, catalog: VideoCatalog) -> FeatureStore | None:
+    def _features(self, data: Benchmarks) -> FeatureStore | None:
         """One process fills the cache, then all read it."""
         with self.accelerator.main_process_first():
-            return cached_features(self.config, catalog, self.network, self.accelerator.device)
+            return cached_features(self.config, data.catalogs, self.network, self.accelerator.device)
+
+    def _episodes(
+        self,
+        samplers: Sequence[EpisodeSampler],
+        features: FeatureStore | None = None,
+        augment: AugmentConfig | None = None,
+    ) -> Mixture[Episode]:
+        """The episodes of all benchmarks as one list."""
+        data = self.config.data
+        sizes: dict[str, Any] = {"short_side": data.short_side, "max_long_side": data.max_long_side}
+        parts = [EpisodeDataset(s.catalog, s, **sizes, augment=augment, features=features) for s in samplers]
+        return Mixture(parts, data.shares)
 
     # ------------------------------------------------------------------ one step
 
@@ -271,7 +278,7 @@ class Trainer:
 class _ErrorsAsItems(Dataset["Episode | UserError"]):
     """Episodes, or the error instead of one: a loader's worker would write its traceback into the message."""
 
-    def __init__(self, episodes: EpisodeDataset) -> None:
+    def __init__(self, episodes: Mixture[Episode]) -> None:
         self.episodes = episodes
 
     def __getitem__(self, index: int) -> Episode | UserError:
@@ -286,20 +293,24 @@ def _collate_or_error(items: list[Episode | UserError]) -> Episode | UserError:
     return errors[0] if errors else collate([item for item in items if isinstance(item, Episode)])
 
 
-def build_sampler(config: ExperimentConfig, catalog: VideoCatalog, split: str) -> EpisodeSampler:
-    """The episodes of this experiment for split "train" or "val", of the videos that its group may train on."""
+def build_samplers(config: ExperimentConfig, data: Benchmarks, split: str) -> tuple[EpisodeSampler, ...]:
+    """The episodes of this experiment for split "train" or "val", of the videos that its group may train on, for each
+    of the benchmarks."""
     episodes = config.episodes
-    return EpisodeSampler(
-        catalog.part(config.data.group, "train"),
-        group=config.data.group,
-        split=split,
-        seed=config.seed,
-        shots=episodes.shots,
-        support_frames=episodes.support_frames,
-        query_frames=episodes.query_frames,
-        name_shuffle=episodes.name_shuffle if split == "train" else 0.0,
-        validation_videos=episodes.validation_videos,
-        small_classes=episodes.small_classes,
+    return tuple(
+        EpisodeSampler(
+            part,
+            group=config.data.group,
+            split=split,
+            seed=config.seed,
+            shots=episodes.shots,
+            support_frames=episodes.support_frames,
+            query_frames=episodes.query_frames,
+            name_shuffle=episodes.name_shuffle if split == "train" else 0.0,
+            validation_videos=episodes.validation_videos,
+            small_classes=episodes.small_classes,
+        )
+        for part in data.training_parts(config.data.group)
     )
 
 

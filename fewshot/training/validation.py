@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from episodes.dataset import EpisodeDataset
+from episodes.mixture import Mixture
 from episodes.types import Episode
 from fewshot.learners import Decoding, Learner
 from fewshot.results.metrics import TOLERANCES, score_clip
@@ -29,8 +29,8 @@ class ValidationScores:
 class Validation:
     """The first `count` episodes of `dataset`, which may hold features; `pictures` has the same ones with frames."""
 
-    dataset: EpisodeDataset
-    pictures: EpisodeDataset
+    dataset: Mixture[Episode]
+    pictures: Mixture[Episode]
     count: int
 
     def run(self, learner: Learner, device: torch.device) -> tuple[ValidationScores, Picture]:

@@ -13,7 +13,7 @@ def plan(tmp_path):
     def jobs(text, **contents):
         (tmp_path / "study.yaml").write_text(f"name: study\nbase: base.yaml\n{text}\n")
         cells = load_ablation(tmp_path / "study.yaml").cells
-        by_root = {cell.config.data.root: contents.get(str(cell.config.data.root), "content") for cell in cells}
+        by_root = {cell.config.data.roots: contents.get(str(cell.config.data.root), "content") for cell in cells}
         return plan_jobs(cells, tmp_path / "run", by_root)
 
     return jobs

@@ -89,7 +89,7 @@ def recorded(experiment):
 def watched(config):
     catalog = open_catalog(config)
     network = new_network(config)
-    features = cached_features(config, catalog, network, "cpu")
+    features = cached_features(config, [catalog], network, "cpu")
     evaluator = Evaluator(config, catalog, network, features, torch.device("cpu"))
     recorder = Recorder()
     recorder.watch(evaluator)

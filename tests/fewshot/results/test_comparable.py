@@ -50,6 +50,15 @@ def test_the_list_of_machine_values_above_is_complete() -> None:
 # --------------------------------------------------------------------------- benchmark
 
 
+def test_of_several_benchmarks_place_and_generator_do_not_count_but_shares_do() -> None:
+    first, moved = (config(f"data.others=[{{root: {root}, share: 2}}]") for root in ("a", "b"))
+    assert not training_differences(first, moved)
+    assert not training_differences(first, config("data.others=[{root: a, share: 2, glyphs: {}}]"))
+    other = config("data.others=[{root: a, share: 3}]")
+    assert keys(training_differences(first, other)) == ["data.others.*.share"]
+    assert keys(training_differences(first, config())) == ["data.others"]
+
+
 def test_a_benchmark_is_the_same_by_its_content_and_not_by_its_name_place_or_tasks() -> None:
     first = facts(benchmark="glyphs")
     assert not benchmark_differences(first, facts("data.root=elsewhere", benchmark="copy", manifest="other"))

@@ -13,7 +13,8 @@ from episodes.readers import read_benchmark
 from episodes.task_file import task_file_text
 from fewshot.cli import main
 from fewshot.evaluation.tasks import open_evaluation_set
-from fewshot.runs.build import open_catalog
+from fewshot.runs.benchmarks import Benchmarks
+from fewshot.runs.build import open_benchmarks
 from fewshot.runs.checkpoint import latest
 from fewshot.runs.origin import Origin, read_origin, training_origin
 from fewshot.training.trainer import train
@@ -84,14 +85,14 @@ def test_classes_too_small_for_an_episode_count_because_class_name_shuffle_calls
     small = VideoCatalog(name="x", root=root, videos=few, classes=catalog.classes)
     config = load_tiny(write_experiment(tmp_path / "e.yaml", TinySet(root, root)), "episodes.small_classes=skip")
     assert len(small.videos_of("square")) == 1
-    assert training_origin(config, small, None).classes == BASE_1
+    assert training_origin(config, Benchmarks((small,)), None).classes == BASE_1
 
 
 def test_weights_that_no_step_changed_have_seen_what_they_started_from(experiment: Path, trained: Path) -> None:
     config = load_tiny(experiment, "train.steps=0")
-    assert training_origin(config, open_catalog(config), None).classes == ()
+    assert training_origin(config, open_benchmarks(config), None).classes == ()
     config = load_tiny(experiment, "train.steps=0", f"initial_weights={trained}", "data.group=2")
-    assert training_origin(config, open_catalog(config), None).classes == BASE_1
+    assert training_origin(config, open_benchmarks(config), None).classes == BASE_1
 
 
 def test_classes_are_inherited_through_any_number_of_trainings(experiment: Path, trained: Path, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_converted_weights_do_not_say_their_classes_and_a_warning_names_them(
     converted.mkdir(parents=True)
     for steps, classes in ((0, ()), (1, BASE_1)):
         config = load_tiny(experiment, f"initial_weights={converted}", f"train.steps={steps}")
-        origin = training_origin(config, open_catalog(config), None)
+        origin = training_origin(config, open_benchmarks(config), None)
         assert (origin.classes, origin.unknown_of) == (classes, str(converted))
         open_evaluation_set(config, origin)
         assert f"{converted} does not say which classes its weights were trained on" in caplog.text
@@ -322,4 +323,4 @@ def test_an_evaluation_on_other_data_than_the_training_is_rejected_unless_it_is_
 def test_the_error_of_changed_data_is_one_about_the_checkpoint(trained: Path, tmp_path: Path) -> None:
     other = read_benchmark(write_tiny_benchmark(tmp_path / "other", seed=1))
     with pytest.raises(CheckpointError, match="16 videos with other masks or pictures"):
-        origin_of(trained).data_changes(other, allowed=False)
+        origin_of(trained).data_changes(Benchmarks((other,)), allowed=False)

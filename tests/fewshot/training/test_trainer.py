@@ -188,8 +188,8 @@ def test_an_unknown_part_of_the_head_is_rejected_before_training(experiment, tmp
 def test_an_unreadable_file_is_named_by_a_worker_as_by_the_process_itself(experiment, tmp_path, tiny_set):
     config = load_tiny(experiment, "train.validate_every=0", "machine.loader_workers=1")
     trainer = Trainer(config, tmp_path / "run")
-    video = trainer.sampler[0].query.video
-    catalog = trainer.dataset.catalog
+    video = trainer.samplers[0][0].query.video
+    catalog = trainer.samplers[0].catalog
     record = catalog.videos[video]
     catalog.videos[video] = type(record)(**{**vars(record), "mask_folder": tmp_path / "gone"})
     with pytest.raises(ReadError) as rejected:
@@ -223,7 +223,7 @@ def test_any_number_of_workers_gives_the_same_losses_bit_for_bit(experiment, tmp
 def test_processes_share_out_the_episodes_that_one_would_train_on(experiment, tmp_path, world):
     trainer = Trainer(load_tiny(experiment, "train.batch_episodes=4", "train.steps=3"), tmp_path / "run")
     alone = [[spec.index for spec in batch.specs] for batch in trainer._batches(0)]
-    whole = json_digest([trainer.sampler[index] for batch in alone for index in batch])
+    whole = json_digest([trainer.samplers[0][index] for batch in alone for index in batch])
     trainer.world = world
     shares = []
     for trainer.rank in range(world):
