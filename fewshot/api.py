@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from episodes.errors import ConfigError
 from fewshot.config.experiment import ExperimentConfig
+from fewshot.config.weights import named_weights
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
 from fewshot.results.evaluated import EvaluatedRun
@@ -45,13 +47,18 @@ def evaluate(
 ) -> EvaluatedRun:
     """Evaluate a trained run on the novel classes, with `key=value` overrides of its config.
 
-    The results replace those of the run, or go into the folder `out`. Raises UserError where the run is not trained, or
-    the overrides change what only a training reads or ask for classes that the weights have seen.
+    `folder` may be the name of weights that come with the project. The results replace those of the run, or go into the
+    folder `out`. Raises UserError where the run is not trained, or the overrides change what only a training reads or
+    ask for classes that the weights have seen.
     """
-    trained, shown = Run(folder), Run(out or folder)
+    trained = Run(named_weights(folder))
+    if out is None and trained.folder != folder:
+        raise ConfigError(f"{folder} comes with the project: name a folder for its results with --out")
+    shown = Run(out or folder)
     config = trained.evaluation_config(overrides)
     origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
-    write_data_if_absent(config.data)
+    if config.evaluate.transfer is None:
+        write_data_if_absent(config.data)
     # An impossible evaluation is rejected here, before a folder is made.
     evaluated = open_evaluation_set(config, origin, allow_changed_data=allow_changed_data)
     warn_if_unpaired(evaluated, trained.results.tasks)

@@ -40,6 +40,7 @@ _COMMANDS = {
     "episodes": ("show which episodes are drawn", "experiments/demo.yaml --split val"),
     "config": ("print the resolved experiment", "experiments/demo.yaml seed=3"),
     "convert": ("turn a published checkpoint into initial weights", "referformer.pth weights/referformer"),
+    "pack": ("write a trained run as a folder of weights to give away", "runs/demo weights/demo --notes notes.md"),
     "export": ("write weights in the published checkpoint layout", "runs/published cma.pth"),
 }
 
@@ -67,7 +68,7 @@ def build_parser() -> Parser:
     _training_arguments(_command(commands, "train"))
 
     evaluate = _command(commands, "evaluate")
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="run folder, or name of weights that come along")
     _override_argument(evaluate, "evaluate.shots=[1,3]")
     evaluate.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, replacing its results)"
@@ -165,6 +166,21 @@ def build_parser() -> Parser:
         default=[],
         metavar="PART",
         help="part of the head that takes no value from the file, e.g. decoder.class_embed (may be repeated)",
+    )
+
+    pack = _command(commands, "pack")
+    pack.add_argument("run", type=Path, metavar="RUN", help="run folder of an earlier `train` or `run`")
+    pack.add_argument("out", type=Path, metavar="OUT", help="folder to write; must not exist yet")
+    pack.add_argument(
+        "--notes", type=Path, required=True, metavar="FILE", help="Markdown for the card: licences, hours, limits"
+    )
+    pack.add_argument(
+        "--evaluation",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="evaluation of RUN whose tables the card shows (may be repeated)",
     )
 
     export = _command(commands, "export")

@@ -273,6 +273,15 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _pack(options: argparse.Namespace) -> int:
+    from fewshot.runs.packing import CARD, pack
+    from fewshot.runs.run import Run
+
+    pack(Run(options.run), options.out, notes=options.notes, evaluations=[Run(folder) for folder in options.evaluation])
+    print(f"The weights are in {options.out}; {options.out / CARD} says what they are")
+    return 0
+
+
 # --------------------------------------------------------------------------- steps that commands share
 
 
@@ -325,4 +334,5 @@ _HANDLERS: dict[str, Callable[[argparse.Namespace], int]] = {
     "config": _config,
     "convert": _convert,
     "export": _export,
+    "pack": _pack,
 }

@@ -21,6 +21,7 @@ from episodes.geometry import resize_ids
 from episodes.padding import pad
 from episodes.types import Clips, Support
 from fewshot.config.data import DataConfig
+from fewshot.config.weights import named_weights
 from fewshot.learners import Decoding, Learner, Predictor, build_learner
 from fewshot.published.conversion import converted_config
 from fewshot.runs.build import new_network, restored_network
@@ -67,12 +68,13 @@ class Segmenter:
 
     @classmethod
     def open(cls, folder: Path | str, device: torch.device | str = "cpu") -> Segmenter:
-        """The model of a run (its checkpoint `evaluate.checkpoint`), or of a folder that `convert` wrote.
+        """The model of a run (its checkpoint `evaluate.checkpoint`), of weights that come with the project, by name, or
+        of a folder that `convert` wrote.
 
-        Of the latter, all but the model is the default (pictures of 256 pixels). Raises CheckpointError where there are
+        Of the last, all but the model is the default (pictures of 256 pixels). Raises CheckpointError where there are
         no weights, or they are damaged; ConfigError for a damaged config.
         """
-        run, checkpoint = Run(Path(folder)), None
+        run, checkpoint = Run(named_weights(Path(folder))), None
         if run.config_file.is_file():
             config = run.read_config()
             checkpoint = run.required_checkpoint(config.evaluate.checkpoint)

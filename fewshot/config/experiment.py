@@ -21,6 +21,7 @@ from fewshot.config.learner import LearnerConfig, LearnerName
 from fewshot.config.machine import MachineConfig
 from fewshot.config.messages import explain
 from fewshot.config.training import TrainConfig
+from fewshot.config.weights import named_weights
 from fewshot.config.yaml_text import dump
 from models.config import ModelConfig
 
@@ -37,12 +38,18 @@ class ExperimentConfig(Section):
     model: ModelConfig = Field(ModelConfig(), description="The network.")
     initial_weights: Path | None = Field(
         None,
-        description="Folder that `convert` wrote, or a run folder (last checkpoint); null draws them from the seed.",
+        description="Run folder (last checkpoint), name of weights that come with the project, or folder that "
+        "`convert` wrote; null draws them from the seed.",
     )
     learner: LearnerConfig = Field(LearnerConfig(), description="Adaptation to a new class.")
     train: TrainConfig = Field(TrainConfig(), description="Meta-training.")
     evaluate: EvaluateConfig = Field(EvaluateConfig(), description="Evaluation on the novel classes.")
     machine: MachineConfig = Field(MachineConfig(), description="How the run works on this machine.")
+
+    @property
+    def initial_folder(self) -> Path | None:
+        """The folder that `initial_weights` means."""
+        return None if self.initial_weights is None else named_weights(self.initial_weights)
 
     @property
     def methods(self) -> tuple[str, ...]:

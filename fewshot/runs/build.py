@@ -40,7 +40,7 @@ def new_network(config: ExperimentConfig) -> FewShotRVOS:
     """The network that a training starts with: the initial weights that the experiment names, all others by its seed
     alone.
     """
-    given = None if config.initial_weights is None else read_initial_weights(config.initial_weights)
+    given = None if config.initial_folder is None else read_initial_weights(config.initial_folder)
     with torch_randomness(config.seed, INITIAL_WEIGHTS):
         network = _build(config, Trunk(_section(config, None if given is None else given.encoders)))
     if given is not None:

@@ -85,6 +85,15 @@ def save_checkpoint(
     return folder
 
 
+def copy_weights(folder: Path, run_folder: Path) -> None:
+    """Write the checkpoint `folder` into another run folder, without what only a resumed training reads. Raises
+    CheckpointError where it is absent or damaged."""
+    state = read_state(folder)
+    kept = [name for name in (_MODEL, _LEARNER) if name in state["sha256"]]
+    values = {name: state[name] for name in ("step", "score", "encoders", "extra")}
+    _CHECKPOINT.write(run_folder / CHECKPOINTS / folder.name, {n: _CHECKPOINT.read(folder, n) for n in kept}, values)
+
+
 def load_checkpoint(
     folder: Path,
     *,
@@ -109,6 +118,11 @@ def load_checkpoint(
         own = _CHECKPOINT.read(folder, _LEARNER)
         _compare(folder, own, wanted)
     if optimizer is not None:
+        if "optimizer" not in state:
+            raise CheckpointError(
+                f"{folder} holds weights alone (`pack` wrote it), so that its training cannot resume. Train in a new "
+                "run folder, with this one as initial_weights."
+            )
         tensors = _CHECKPOINT.read(folder, _OPTIMIZER)
         try:
             optimizer.load_state_dict(_unflat(tensors, state["optimizer"]["param_groups"]))

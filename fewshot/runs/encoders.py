@@ -100,7 +100,7 @@ def store_encoders(run_folder: Path, config: ExperimentConfig, trunk: Trunk) -> 
     weights, from a folder, or were drawn. What an earlier start left, without a checkpoint, is replaced.
     """
     shutil.rmtree(run_folder / ENCODERS, ignore_errors=True)
-    source = config.initial_weights
+    source = config.initial_folder
     brought = source is not None and stores_encoders(source)
     text_files = Path(trunk.text.name).is_dir()
     if config.model.pretrained and not text_files and not brought:

@@ -65,9 +65,9 @@ def training_origin(config: ExperimentConfig, data: Benchmarks, before: Origin |
     """
     group, weights = config.data.group, config.name
     inherited, unknown_of = before, None
-    if config.initial_weights is not None:
+    if config.initial_folder is not None:
         weights = f"{config.name}, which starts from {config.initial_weights},"
-        inherited = before or run_origin(config.initial_weights)
+        inherited = before or run_origin(config.initial_folder)
         unknown_of = str(config.initial_weights) if inherited is None else None
     parts = data.training_parts(group) if config.train.steps else ()
     classes = {name for part in parts for name in part.base_classes(group)}

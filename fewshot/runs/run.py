@@ -13,19 +13,21 @@ other folder.
 """
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from episodes.errors import CheckpointError, ConfigError, UserError
 from episodes.files import file_digest, write_whole
 from fewshot.config.document import dotted
 from fewshot.config.experiment import ExperimentConfig, config_hash, load_config, plain, to_yaml
+from fewshot.config.weights import weights_names
 from fewshot.results.comparable import Difference, retraining_differences, training_differences
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.results.summary import Summary
-from fewshot.runs.checkpoint import CHECKPOINTS, best, latest
+from fewshot.runs.checkpoint import CHECKPOINTS, best, copy_weights, latest
 from fewshot.runs.encoders import ENCODERS
 from fewshot.runs.evaluation_files import EvaluationFiles
 from fewshot.runs.log import RunLog, log_evaluation
@@ -108,7 +110,10 @@ class Run:
             fault = f"is not a run folder: it holds no {_CONFIG}"
             if not self.folder.is_dir():
                 fault = "is a file, not a run folder" if self.folder.exists() else "does not exist"
-            raise ConfigError(f"{self.folder} {fault}. Name a folder such as runs/demo, or train first with `train`")
+            own = f", or weights that come with the project ({', '.join(weights_names())})" if weights_names() else ""
+            raise ConfigError(
+                f"{self.folder} {fault}. Name a folder such as runs/demo{own}, or train first with `train`"
+            )
         return load_config(self.config_file, overrides)
 
     def evaluation_config(self, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -161,6 +166,17 @@ class Run:
         """Note that a training starts here after `step` finished steps, in which environment, and on changed data."""
         add_start(self.folder / _STARTS, seed=seed, step=step, data_changes=data_changes)
 
+    def starts(self) -> list[dict[str, Any]]:
+        """Every start of the training, the last one last."""
+        return read_starts(self.folder / _STARTS)
+
+    def copy_training(self, checkpoint: Path, to: Path) -> None:
+        """Copy what shows the training, and this checkpoint without its optimiser, into the empty folder `to`."""
+        copy_weights(checkpoint, to)
+        for name in (_CONFIG, _METRICS, _STARTS):
+            if (self.folder / name).is_file():
+                shutil.copyfile(self.folder / name, to / name)
+
     def last_metrics(self) -> tuple[int, float | None]:
         """(last step, J&F in points of the last validation); (0, None) before anything was logged."""
         return last_metrics(self.folder / _METRICS)
@@ -185,8 +201,8 @@ class Run:
 
         `label` is how tables call the run: by default its folder's name.
         """
-        starts = read_starts(self.folder / _STARTS)
-        start = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in (starts or [{}])[-1].items()}
+        last = (self.starts() or [{}])[-1]
+        start = {name: " ".join(map(str, v)) if isinstance(v, list) else v for name, v in last.items()}
         series = read_series(self.folder / _METRICS)
         return (results or self.results).read(label or self.folder.resolve().name, dotted(start), series)
 
