@@ -23,6 +23,7 @@ setup(
     package_dir={"fewshot.shipped.configs": "configs", "fewshot.shipped.experiments": "experiments"},
     package_data={
         "episodes.composed": ["lists/*.csv", "pictures/*", "pictures/*/*", "pictures/*/*/*"],
+        "fewshot": ["weights/**/*"],
         "fewshot.results.page": ["*.jinja"],
         "fewshot.shipped.configs": ["**/*.yaml"],
         "fewshot.shipped.experiments": ["**/*.yaml"],

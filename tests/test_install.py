@@ -61,6 +61,7 @@ def test_the_wheel_holds_all_code_and_every_experiment_and_part_and_nothing_else
     wanted |= {path.relative_to(ROOT) for path in (ROOT / "fewshot").rglob("*.jinja")}
     composed = (path for room in ("lists", "pictures") for path in (ROOT / "episodes/composed" / room).rglob("*"))
     wanted |= {path.relative_to(ROOT) for path in composed if path.is_file()}
+    wanted |= {path.relative_to(ROOT) for path in (ROOT / "fewshot/weights").rglob("*") if path.is_file()}
     shipped = Path("fewshot/shipped")
     wanted |= {shipped / path.relative_to(ROOT) for name in SHIPPED for path in (ROOT / name).rglob("*.yaml")}
     held = {path.relative_to(site) for path in site.rglob("*") if path.is_file()}

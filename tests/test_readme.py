@@ -58,7 +58,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_readme_prints_commands_of_every_kind() -> None:
     kinds = {shlex.split(command)[0] for command in printed_commands(README)}
     reading = {"compare", "groups", "config", "episodes", "features", "report", "ablate"}
-    assert kinds == {"run", "train", "evaluate", "data", "convert", "export", *reading}
+    assert kinds == {"run", "train", "evaluate", "data", "convert", "export", "pack", *reading}
 
 
 @pytest.mark.parametrize("command", [text for text in printed_commands(README) if not text.startswith("groups")])
@@ -78,6 +78,8 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += ["evaluate.max_queries_per_class=1"]
     elif arguments[0] == "episodes":
         arguments += [*SMALL, "--count", "5"]
+    elif arguments[0] == "pack":
+        (project / "notes.md").write_text("Nothing is known.")
     elif arguments[0] == "convert":
         torch.save({"model": published_weights(form="dab")}, project / arguments[1])
     assert main(arguments) == 0

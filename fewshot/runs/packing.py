@@ -67,8 +67,9 @@ def card(
             f"# {name}",
             "Weights of a few-shot referring video object segmentation network. Given annotated clips of a class, it "
             "segments the object of that class that a sentence describes.",
-            f"    python run.py evaluate {name} evaluate.transfer.root=ROOT --out FOLDER",
-            f'From Python: `fewshot.Segmenter.open("{name}")`. Outside the project, give the path of this folder.',
+            f"Scores on a benchmark in the folder ROOT: `evaluate {name} evaluate.transfer.root=ROOT --out FOLDER`. In "
+            f'Python: `fewshot.Segmenter.open("{name}")`. Where the weights did not come with the project, give the '
+            "path of this folder in place of the name.",
             "## Training",
             f"{state['step']} steps; `config.yaml` holds every value. Commands:",
             "\n".join(f"    {command}" for command in commands) or "Not recorded.",
