@@ -186,9 +186,12 @@ def _mover(picture: Sprite, role: Role, size: float, draws: Draws) -> Mover:
 
 
 def _sizes(roles: Sequence[Role], frame: tuple[int, int], config: ComposedConfig, draws: Draws) -> list[float]:
-    """sqrt(width * height) in pixels: large and small alike; many objects in one frame are smaller."""
+    """sqrt(width * height) in pixels: large and small alike; one object alone is larger, four are smaller."""
     side = min(frame[1], 1.1 * frame[0])
-    low, high = config.smallest, config.largest * (1.0, 0.9, 0.75, 0.65)[min(len(roles), 4) - 1] if roles else 1.0
+    if not roles:
+        return []
+    low = config.smallest * (1.8 if len(roles) == 1 else 1.0)
+    high = max(2 * low, config.largest * (1.0, 0.9, 0.75, 0.65)[min(len(roles), 4) - 1])
     shared = low * (high / low) ** draws.uniform(0, 1)
     sizes = []
     for role in roles:
