@@ -5,7 +5,7 @@ from pathlib import Path
 
 from episodes.errors import ConfigError
 from fewshot.config.experiment import ExperimentConfig
-from fewshot.config.weights import named_weights
+from fewshot.config.weights import comes_with_the_project, named_weights
 from fewshot.evaluation.evaluate import evaluate_run
 from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
 from fewshot.results.evaluated import EvaluatedRun
@@ -52,7 +52,7 @@ def evaluate(
     ask for classes that the weights have seen.
     """
     trained = Run(named_weights(folder))
-    if out is None and trained.folder != folder:
+    if out is None and comes_with_the_project(trained.folder):
         raise ConfigError(f"{folder} comes with the project: name a folder for its results with --out")
     shown = Run(out or folder)
     config = trained.evaluation_config(overrides)

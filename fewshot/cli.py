@@ -92,7 +92,8 @@ def _train(options: argparse.Namespace) -> int:
     from fewshot.api import train
 
     run = train(config, folder, allow_changed_data=options.allow_changed_data)
-    print(f"Checkpoint: {run.latest()}\nNext: {PROGRAM} evaluate {folder}")
+    transfer = " evaluate.transfer.root=ROOT" if config.data.group is None and config.evaluate.transfer is None else ""
+    print(f"Checkpoint: {run.latest()}\nNext: {PROGRAM} evaluate {folder}{transfer}")
     return 0
 
 

@@ -10,6 +10,11 @@ def weights_names() -> tuple[str, ...]:
     return tuple(sorted(folder.name for folder in WEIGHTS.iterdir() if folder.is_dir())) if WEIGHTS.is_dir() else ()
 
 
+def comes_with_the_project(folder: Path) -> bool:
+    """Whether this is one of those folders, which are not written to."""
+    return folder.resolve().parent == WEIGHTS.resolve()
+
+
 def named_weights(given: Path) -> Path:
     """The folder `given`; where there is none, that of the project's own weights of this name."""
     return WEIGHTS / given if not given.exists() and str(given) in weights_names() else given

@@ -1,7 +1,9 @@
 """Packed weights: a folder to give away that is still a run, by path or by name."""
 
+import io
 import shutil
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,10 @@ def trained(tiny_set: TinySet, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("trained")
     values = ("train.steps=1", "data.group=null", "learner.name=metasgd", "evaluate.methods=[conditioning]")
     file = write_experiment(folder / "tiny.yaml", tiny_set)
-    assert call("train", file, *values, "evaluate.shots=[1]", "--out", folder / "run") == 0
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        assert call("train", file, *values, "evaluate.shots=[1]", "--out", folder / "run") == 0
+    assert printed.getvalue().endswith(f"evaluate {folder / 'run'} evaluate.transfer.root=ROOT\n")
     return folder / "run"
 
 
@@ -90,11 +95,12 @@ def test_the_card_says_what_the_weights_are(packed: Path, trained: Path) -> None
 def test_packed_weights_are_evaluated_by_name_and_only_into_a_folder_of_their_own(
     named: str, packed: Path, elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("evaluate", named, f"evaluate.transfer.root={elsewhere}", *ONE_ROW)
+    values = (f"evaluate.transfer.root={elsewhere}", *ONE_ROW)
     before = sorted(packed.rglob("*"))
-    assert call(*words) == 2
-    assert "tiny comes with the project: name a folder for its results with --out" in capsys.readouterr().err
-    assert call(*words, "data.root=nowhere", "--out", tmp_path / "out") == 0
+    for place in (named, packed):
+        assert call("evaluate", place, *values) == 2
+        assert "tiny comes with the project: name a folder for its results with --out" in capsys.readouterr().err
+    assert call("evaluate", named, *values, "data.root=nowhere", "--out", tmp_path / "out") == 0
     evaluated = Run(tmp_path / "out").evaluated()
     assert {record.item.category for record in evaluated.records} == {"sun", "moon", "star"}
     assert evaluated.summary.facts["transfer"]["seen_in_training"] == ["disc"]
