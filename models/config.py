@@ -10,9 +10,10 @@ from episodes.config import Section
 class AffinityConfig(Section):
     """The cross-modal affinity (method of the paper, section 3.2) and what we add to it."""
 
-    stages: tuple[Literal["self", "cross"], ...] = Field(
-        ("self", "cross"),
-        description="Attention steps of the affinity, in order: [] is the paper's `base`, [self] its `self`.",
+    stages: tuple[Literal["match", "self", "cross"], ...] = Field(
+        ("match",),
+        description="Attention steps of the affinity: [match] is ours, supervised, whose attention on the support's "
+        "object is the evidence for the class; [self, cross] are the paper's, [self] its `self`, [] its `base`.",
     )
     support_frames: Literal["all", "middle"] = Field(
         "all",
@@ -32,17 +33,20 @@ class AffinityConfig(Section):
     pretransform: bool = Field(
         False, description="Apply the published element-wise transform g(x) to support features."
     )
-    prior: bool = Field(
-        True,
-        description="Add the supervised, text-free affinity prior: log-odds of support foreground against background.",
+    dim: int = Field(256, ge=8, description="Length of the unit vectors that `match` compares.")
+    hidden: int = Field(128, ge=8, multiple_of=8, description="Width of the layers that learn to change them.")
+    elsewhere: int = Field(
+        256,
+        ge=0,
+        description="Learned tokens beside the support's in `match`: what pictures show that no support does.",
     )
-    prior_dim: int = Field(64, ge=8, description="Length of the unit vectors that the priors compare.")
-    prior_hidden: int = Field(128, ge=8, multiple_of=8, description="Width of the priors' embedding networks.")
 
     @model_validator(mode="after")
     def _known_order(self) -> Self:
-        if self.stages not in ((), ("self",), ("cross",), ("self", "cross")):
-            raise ValueError(f"stages must be [], [self], [cross] or [self, cross], found {list(self.stages)}")
+        if self.stages not in ((), ("match",), ("self",), ("cross",), ("self", "cross")):
+            raise ValueError(
+                f"stages must be [match], or [self, cross], [self], [cross] or [], found {list(self.stages)}"
+            )
         return self
 
 
@@ -83,7 +87,7 @@ class LossConfig(Section):
         description="Factor of BCE, on pixels of the class alone, of dense logits and word prior: which object is it?",
     )
     prior: float = Field(
-        1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity prior against all objects of the class."
+        1.0, ge=0, description="Factor of 2 BCE + 5 dice of the affinity `match` against all objects of the class."
     )
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -151,6 +155,8 @@ class ModelConfig(Section):
     word_prior: bool = Field(
         True, description="Add the supervised, class-free word prior: log-odds that a pixel looks as the words say."
     )
+    word_dim: int = Field(64, ge=8, description="Length of the unit vectors that the word prior compares.")
+    word_hidden: int = Field(128, ge=8, multiple_of=8, description="Width of the word prior's layers.")
     freeze: tuple[str, ...] = Field(
         (), description="Parts of the head that get no gradient, by dotted name; released code: [affinity]."
     )

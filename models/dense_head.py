@@ -11,11 +11,9 @@ def evidence_count(priors: int) -> int:
     return 2 * (priors + (priors > 1))
 
 
-def evidence(priors: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """Log-odds (B, T, h, w) of each prior -> (B T, evidence_count, *size): probability and squashed log-odds of each.
-
-    With several priors, those of all of them together come first (product of probabilities).
-    """
+def log_odds(priors: list[Tensor], size: tuple[int, int]) -> list[Tensor]:
+    """Log-odds (B, T, h, w) of each prior -> (B T, 1, *size) of each; with several, that of all of them together comes
+    first (product of probabilities)."""
     maps = [
         F.interpolate(rearrange(p, "b t h w -> (b t) 1 h w"), size=size, mode="bilinear", align_corners=False)
         for p in priors
@@ -23,6 +21,12 @@ def evidence(priors: list[Tensor], size: tuple[int, int]) -> Tensor:
     if len(maps) > 1:
         together = torch.stack([F.logsigmoid(logits) for logits in maps]).sum(0).clamp(-30.0, -1e-4)
         maps.insert(0, together - torch.log(-torch.expm1(together)))
+    return maps
+
+
+def evidence(priors: list[Tensor], size: tuple[int, int]) -> Tensor:
+    """The same -> (B T, evidence_count, *size): probability and squashed log-odds of each of `log_odds`."""
+    maps = log_odds(priors, size)
     return torch.cat([channel for logits in maps for channel in (logits.sigmoid(), torch.tanh(logits / 4.0))], dim=1)
 
 
@@ -43,16 +47,26 @@ class PriorGate(nn.Module):
 
 
 class DenseMaskHead(nn.Module):
-    """Mask features at stride 4 and the priors -> one map of logits."""
+    """Mask features at stride 4 and the priors -> one map of logits.
+
+    With priors it starts as the first of them, and learns what to add.
+    """
 
     def __init__(self, mask_dim: int, priors: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(mask_dim + evidence_count(priors), mask_dim, 3, padding=1), nn.ReLU(), nn.Conv2d(mask_dim, 1, 1)
         )
+        for parameter in self.layers[-1].parameters() if priors else ():
+            nn.init.zeros_(parameter)
 
-    def forward(self, features: Tensor, priors: list[Tensor]) -> Tensor:
-        """features (B T, c, h, w), priors (B, T, h16, w16) log-odds each -> (B T, h, w)."""
-        if priors:
-            features = torch.cat([features, evidence(priors, (features.shape[-2], features.shape[-1]))], dim=1)
-        return self.layers(features)[:, 0]
+    def forward(self, features: Tensor, priors: list[Tensor], trust: Tensor | None = None) -> Tensor:
+        """features (B T, c, h, w), priors (B, T, h16, w16) log-odds each -> (B T, h, w).
+
+        trust: a scalar, the factor of what is added to the first prior.
+        """
+        if not priors:
+            return self.layers(features)[:, 0]
+        size = (features.shape[-2], features.shape[-1])
+        added = self.layers(torch.cat([features, evidence(priors, size)], dim=1))
+        return (log_odds(priors[:1], size)[0] + (added if trust is None else trust * added))[:, 0]

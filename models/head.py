@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +24,8 @@ from models.deformable import DeformableEncoder
 from models.dense_head import DenseMaskHead, PriorGate
 from models.fusion import TextFusion
 from models.mask_head import CrossModalFPN, DynamicMaskHead
+from models.matching import MatchingAffinity, MatchingMemory, of_one_length
 from models.positions import sine_1d, sine_2d, sine_time
-from models.prior import AffinityPrior, PriorMemory, of_one_length
 from models.trunk import Encoded, in_order
 from models.word_prior import WordPrior
 
@@ -33,17 +34,17 @@ from models.word_prior import WordPrior
 class SupportMemory:
     """What the head keeps of a support set, for query pictures of one size."""
 
-    levels: list[LevelMemory]
-    prior: PriorMemory | None
+    levels: list[LevelMemory]  # none with stage `match`
+    matching: MatchingMemory | None
 
     def expand(self, batch: int) -> SupportMemory:
         """One episode's memory for `batch` query clips (views, no copies)."""
 
-        def expanded(memory: LevelMemory | PriorMemory) -> Iterator[Tensor]:
+        def expanded(memory: LevelMemory | MatchingMemory) -> Iterator[Tensor]:
             return (x.expand(batch, *x.shape[1:]) for x in vars(memory).values())
 
         levels = [LevelMemory(*expanded(level)) for level in self.levels]
-        return SupportMemory(levels, None if self.prior is None else PriorMemory(*expanded(self.prior)))
+        return SupportMemory(levels, None if self.matching is None else MatchingMemory(*expanded(self.matching)))
 
 
 @dataclass
@@ -76,8 +77,8 @@ class Head(nn.Module):
         project: nn.ModuleDict,
         project_text: nn.Sequential,
         fusion: TextFusion,
-        affinity: CrossModalAffinity,
-        prior: AffinityPrior | None,
+        affinity: CrossModalAffinity | None,
+        matching: MatchingAffinity | None,
         word_prior: WordPrior | None,
         prior_gate: PriorGate | None,
         encoder: DeformableEncoder,
@@ -97,7 +98,7 @@ class Head(nn.Module):
         self.project_text = project_text
         self.fusion = fusion
         self.affinity = affinity
-        self.prior = prior
+        self.matching = matching
         self.word_prior = word_prior
         self.prior_gate = prior_gate
         self.encoder = encoder
@@ -155,18 +156,18 @@ class Head(nn.Module):
         def by_episode(grouped: Sequence[Tensor]) -> Tensor:
             return rearrange(in_order(groups, grouped), "(b k) ... -> b k ...", b=episodes)
 
-        levels = []
-        for level in zip(*(self._shown(clips, part, size) for clips, part in parts), strict=True):
-            fused, coverage = map(by_episode, zip(*level, strict=True))
-            levels.append(self.affinity.remember(fused, coverage))
-        prior = None
-        if self.prior is not None:
+        levels, matching = [], None
+        if self.affinity is not None:
+            for level in zip(*(self._shown(clips, part, size) for clips, part in parts), strict=True):
+                fused, coverage = map(by_episode, zip(*level, strict=True))
+                levels.append(self.affinity.remember(fused, coverage))
+        if self.matching is not None:
+            embed = self.matching.embeddings
             alone = [
-                self.prior.remember(self.prior.embeddings(clips.pyramid.f16, clips.pyramid.f32), part, clips.valid)
-                for clips, part in parts
+                self.matching.remember(embed(matched_maps(clips.pyramid)), part, clips.valid) for clips, part in parts
             ]
-            prior = PriorMemory(*(by_episode(of_one_length(x)) for x in zip(*alone, strict=True)))
-        return SupportMemory(levels, prior)
+            matching = MatchingMemory(*(by_episode(of_one_length(x)) for x in zip(*alone, strict=True)))
+        return SupportMemory(levels, matching)
 
     def _shown(self, support: Encoded, masks: Tensor, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
         """Of N clips of one size, for each level on the query's grid: fused features (N, S, C, h, w), and the share of
@@ -200,20 +201,22 @@ class Head(nn.Module):
         words, sentence = self.project_text(query.words), self.project_text(query.sentence)
         word_positions = sine_1d(query.word_valid, self.config.hidden)
         prior = word_prior = None
-        if self.prior is not None and memory.prior is not None:
-            prior = self.prior(self.prior.embeddings(query.pyramid.f16, query.pyramid.f32), memory.prior)
+        trust = None if self.matching is None else self.matching.trust.added
+        if self.matching is not None and memory.matching is not None:
+            prior = self.matching(self.matching.embeddings(matched_maps(query.pyramid)), memory.matching)
         if self.word_prior is not None:
             valid16 = _shrink(query.valid, query.pyramid.f16)
             word_prior = self.word_prior(query.pyramid, valid16, query.times, query.words, query.word_valid)
         priors = [log_odds for log_odds in (prior, word_prior) if log_odds is not None]
 
         related, valids, positions = [], [], []
-        for feature, level in zip(self._levels(query.pyramid), memory.levels, strict=True):
+        for feature, level in zip_longest(self._levels(query.pyramid), memory.levels):
             valid = _shrink(query.valid, feature)
             place = self._positions(valid, query.times)
             in_attention = place if self.config.spacetime else None
-            fused = self.fusion(feature, words, word_positions, query.word_valid, in_attention)
-            feature = self.affinity(fused, level)
+            feature = self.fusion(feature, words, word_positions, query.word_valid, in_attention)
+            if self.affinity is not None and level is not None:
+                feature = self.affinity(feature, level)
             if self.prior_gate is not None:
                 feature = self.prior_gate(feature, priors)
             related.append(rearrange(feature, "b t c h w -> (b t) c h w"))
@@ -224,7 +227,7 @@ class Head(nn.Module):
         features = self._mask_features(query, memories, words, positions, valids)
         dense = None
         if self.dense is not None:
-            dense = rearrange(self.dense(features, priors), "(b t) h w -> b t h w", b=b)
+            dense = rearrange(self.dense(features, priors, trust), "(b t) h w -> b t h w", b=b)
         queries, masks = None, None
         if self.decoder is not None and self.dynamic is not None:
             queries = self.decoder(memories, valids, repeat(sentence, "b c -> (b t) c", t=t))
@@ -234,7 +237,8 @@ class Head(nn.Module):
                 logits = self.dynamic(features, hidden, boxes[..., :2], picture)
                 logits = rearrange(logits, "(b t) q h w -> b t q h w", b=b)
                 if dense is not None and self.residual_scale is not None:
-                    logits = dense[:, :, None] + self.residual_scale * logits
+                    logits = self.residual_scale * logits
+                    logits = dense[:, :, None] + (logits if trust is None else trust * logits)
                 masks.append(logits)
         return Prediction(queries, masks, dense, prior, word_prior)
 
@@ -266,6 +270,12 @@ class Head(nn.Module):
                 f"{len(size_groups(query.valid))} sizes, padded to {query.size}; split the batch with Episode.by_size"
             )
         return self.decode(query, self.remember(support, masks, query.size, len(query)))
+
+
+def matched_maps(pyramid: Pyramid) -> tuple[Tensor, ...]:
+    """What the matching affinity compares, the finest first; the semantic map only where the experiment asks for it."""
+    maps = (pyramid.f16, pyramid.f32, pyramid.semantic)
+    return tuple(x for x in maps if x is not None)
 
 
 def _shrink(valid: Tensor, feature: Tensor) -> Tensor:

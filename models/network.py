@@ -16,20 +16,23 @@ from models.dense_head import DenseMaskHead, PriorGate
 from models.fusion import TextFusion
 from models.head import Head, Prediction
 from models.mask_head import CrossModalFPN, DynamicMaskHead
-from models.prior import AffinityPrior
+from models.matching import MatchingAffinity
 from models.trunk import Trunk
 from models.word_prior import WordPrior
 
 
-def build_head(config: ModelConfig, channels: dict[int, int], text_dim: int) -> Head:
-    """The head of a config; channels: stride -> channels of the trunk's feature, text_dim: length of a word's vector.
+def build_head(
+    config: ModelConfig, channels: dict[int, int], text_dim: int, semantic_channels: int | None = None
+) -> Head:
+    """The head of a config; channels: stride -> channels of the trunk's feature, text_dim: length of a word's vector,
+    semantic_channels: of the semantic map, if the trunk gives one.
 
     Parts are made in a fixed order: initial weights are drawn one after the other.
     """
     c, affinity, mask, levels = config.hidden, config.affinity, config.mask, len(config.levels)
-    priors = affinity.prior + config.word_prior
+    match = affinity.stages == ("match",)
+    priors = match + config.word_prior
     queries = mask.head != "dense"
-    embedding = {"hidden": affinity.prior_hidden, "dim": affinity.prior_dim}
     attention = {"heads": config.heads, "levels": levels, "points": config.points, "ffn": config.ffn}
     return Head(
         config,
@@ -47,9 +50,21 @@ def build_head(config: ModelConfig, channels: dict[int, int], text_dim: int) -> 
             stages=affinity.stages,
             support_frames=affinity.support_frames,
             background=affinity.background,
-        ),
-        prior=AffinityPrior(channels[16] + channels[32], **embedding) if affinity.prior else None,
-        word_prior=WordPrior(channels, text_dim, **embedding) if config.word_prior else None,
+        )
+        if not match
+        else None,
+        matching=MatchingAffinity(
+            channels[16] + channels[32] + (semantic_channels or 0),
+            hidden=affinity.hidden,
+            dim=affinity.dim,
+            elsewhere=affinity.elsewhere,
+            adds=mask.head != "query",
+        )
+        if match
+        else None,
+        word_prior=WordPrior(channels, text_dim, hidden=config.word_hidden, dim=config.word_dim)
+        if config.word_prior
+        else None,
         prior_gate=PriorGate(c, priors) if priors else None,
         encoder=DeformableEncoder(c, **attention, layers=config.encoder_layers, dropout=config.dropout),
         fpn=CrossModalFPN(

@@ -1,7 +1,7 @@
 """The supervised word prior: which pixels look as the words describe them, regardless of class (ours).
 
-The counterpart of the affinity prior: that one knows the class and no words, this one the words and no class. Its own
-loss asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of
+The counterpart of the matching affinity: that one knows the class and no words, this one the words and no class. Its
+own loss asks, among the objects of the class, which one is meant; without it a network trained for minutes picks one of
 them at random (experiments/LOG.md).
 """
 
@@ -11,8 +11,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from episodes.types import Pyramid
+from models.matching import embedding_layers
 from models.positions import coordinates
-from models.prior import embedding_layers
 
 MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary velocity
 REACH = 5  # stride-16 cells, 80 pixels: how far a pixel is looked for in a neighbouring frame

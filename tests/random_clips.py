@@ -31,8 +31,8 @@ def shared_trunk() -> Trunk:
     return Trunk(small_config())
 
 
-def small_network(seed: int = 0, *, stirred: bool = True, **changes: Any) -> FewShotRVOS:
-    """A network in eval mode; `stirred` moves every weight away from its start value.
+def small_network(seed: int = 0, *, stirred: float = 1.0, **changes: Any) -> FewShotRVOS:
+    """A network in eval mode; `stirred` is how far every weight is moved from its start value.
 
     Some parts start at zero on purpose (the queries' residual, the box refinement) and would hide what lies behind.
     """

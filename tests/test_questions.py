@@ -21,7 +21,7 @@ ENCODED = {"valid", "times", "words", "word_valid", "sentence", *PYRAMID}
 SUPPORT = {"masks", *(f"clips.{name}" for name in CLIPS)}
 MEMORY = {
     *(f"levels.{name}" for name in ("masked", "key", "value", "coverage")),
-    *(f"prior.{name}" for name in ("tokens", "shares")),
+    *(f"matching.{name}" for name in ("tokens", "shares")),
 }
 QUESTIONS: list[tuple[Callable[..., Any], dict[str, set[str]]]] = [
     (FewShotRVOS.forward, {"support": SUPPORT, "query": CLIPS}),

@@ -29,7 +29,7 @@ SMALL_COMPOSED = ["width=96", "height=64", "frames=2", "videos_per_class=4", "mo
 SMALL = [
     *("data.short_side=64", "data.glyphs={size: 64, videos_per_class: 6, frames: 3}"),
     *("model.hidden=64", "model.ffn=32", "model.queries=1", "machine.threads=1"),
-    *("model.affinity.prior_hidden=16", "model.affinity.prior_dim=16"),
+    *("model.affinity.hidden=16", "model.affinity.dim=16", "model.affinity.elsewhere=8"),
     *("train.steps=1", "train.batch_episodes=2", "train.validate_every=1", "train.validation_episodes=1"),
     *("evaluate.seeds=[0]", "evaluate.shots=[1]", "evaluate.control_shots=[1]", "evaluate.max_queries_per_class=1"),
     *("machine.evaluation_workers=1", "machine.save_overlays=1", "evaluate.bootstrap_samples=10", "learner.steps=1"),

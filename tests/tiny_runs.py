@@ -27,7 +27,7 @@ TINY_MODEL: dict[str, Any] = {
     "decoder_layers": 1,
     "queries": 2,
     "dropout": 0.0,
-    "affinity": {"prior_dim": 8, "prior_hidden": 16},
+    "affinity": {"dim": 8, "hidden": 16, "elsewhere": 8},
     "mask": {"fine_width": 16, "mask_dim": 16, "vl_strides": (16, 32)},
 }
 TINY_TRAIN = {

@@ -69,7 +69,7 @@ OPTIONAL = {
     "head.decoder.": "this mask head has no object queries",
     "head.dynamic.": "this mask head has no object queries",
 }
-OURS_ALONE = ("head.prior.", "head.word_prior.", "head.prior_gate.", "head.residual_scale", "head.dense.")
+OURS_ALONE = ("head.matching.", "head.word_prior.", "head.prior_gate.", "head.residual_scale", "head.dense.")
 
 
 def our_name(published: str) -> str | None:

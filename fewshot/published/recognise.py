@@ -54,7 +54,6 @@ def recognise(published: Mapping[str, Tensor], text_encoder: str) -> ModelConfig
                 background="keep",
                 align_masks=False,
                 pretransform=True,
-                prior=False,
             ),
             mask=MaskConfig(
                 head="query",

@@ -72,7 +72,7 @@ def _section(config: ExperimentConfig, encoders: StoredEncoders | None) -> Model
 
 
 def _build(config: ExperimentConfig, trunk: Trunk) -> FewShotRVOS:
-    head = build_head(config.model, trunk.image.channels, trunk.text.dim)
+    head = build_head(config.model, trunk.image.channels, trunk.text.dim, trunk.image.semantic_channels)
     head.scope(config.learner.scope)  # a wrong name is rejected before training, not at the evaluation after it
     return FewShotRVOS(config.model, trunk, head)
 

@@ -33,6 +33,7 @@ from fewshot.runs.origin import run_origin, training_origin
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
 from fewshot.runs.run import Run
+from fewshot.training.start import start_matching
 from fewshot.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class Trainer:
         augment = config.episodes.augment
         # Kept features are those of unchanged frames.
         self.dataset = self._episodes(self.samplers, features if augment is None else None, augment)
+        if checkpoint is None and config.initial_weights is None:
+            start_matching(self.network, self.dataset, self.accelerator.device)
         self.validation = None
         if validated:
             episodes, pictures = self._episodes(validated, features), self._episodes(validated)

@@ -30,11 +30,12 @@ from tests.random_clips import (
 
 FOUR_LEVELS = (8, 16, 32, 64)
 ROUNDING = 1e-3  # the most that another order of the same sums may change, in standard deviations of the logits
-# Every head, with and without the prior, background kept or not, and the stages in which the query meets the support.
+# Every head, background kept or not, and the stages in which the query meets the support.
 READERS = [
-    {"mask": {"head": head}, "affinity": {"stages": stages, "background": background, "prior": prior}}
-    for head, stages, background, prior in product(
-        ("dense", "query", "hybrid"), (("cross",), ("self", "cross")), ("exclude", "keep"), (True, False)
+    {"mask": {"head": head}, "affinity": {"stages": stages, "background": background}}
+    for head, (stages, background) in product(
+        ("dense", "query", "hybrid"),
+        ((("match",), "exclude"), *product((("cross",), ("self", "cross")), ("exclude", "keep"))),
     )
 ]
 
@@ -102,7 +103,7 @@ def test_every_support_frame_of_every_shot_changes_the_prediction() -> None:
 
 
 def test_the_middle_frame_of_the_last_shot_is_all_that_the_published_memory_reads() -> None:
-    network = small_network(affinity={"support_frames": "middle", "prior": False})
+    network = small_network(affinity={"stages": ("self", "cross"), "support_frames": "middle"})
     support, query = random_support(2, frames=3), random_clips(1, seed=1)
     before = masks_of(network, support, query)
     assert support.clips.frames is not None
@@ -124,12 +125,14 @@ def test_the_sentence_changes_the_prediction(head: str, fusion: str) -> None:
     before = masks_of(network, support, query)
 
     assert differ(masks_of(network, support, replace(query, sentences=("the yellow cross",))), before)
-    assert differ(masks_of(network, with_clips(support, sentences=("the yellow cross",)), query), before)
+    published = small_network(mask={"head": head}, fusion=fusion, affinity={"stages": ("cross",)})
+    before = masks_of(published, support, query)
+    assert differ(masks_of(published, with_clips(support, sentences=("the yellow cross",)), query), before)
 
 
 def test_stretched_masks_cover_more_of_a_padded_support_than_aligned_ones_and_the_same_of_a_whole_one() -> None:
     """A mask that fills the picture: aligned it stops where the padding begins, stretched it reaches over it."""
-    networks = [small_network(affinity={"align_masks": align}) for align in (True, False)]
+    networks = [small_network(affinity={"stages": ("cross",), "align_masks": align}) for align in (True, False)]
     covered = []
     for width in (96, 65):  # 65 is padded to 96
         support = random_support(1, size=(64, width))
@@ -146,9 +149,11 @@ def test_stretched_masks_cover_more_of_a_padded_support_than_aligned_ones_and_th
     assert narrow[1] == 1.0
 
 
-@pytest.mark.parametrize(("head", "prior"), [("dense", True), ("query", False), ("hybrid", True)])
-def test_a_batch_of_episodes_gives_what_each_gives_alone(head: str, prior: bool) -> None:
-    network = small_network(mask={"head": head}, affinity={"prior": prior})
+@pytest.mark.parametrize(
+    ("head", "stages"), [("dense", ("match",)), ("query", ("self", "cross")), ("hybrid", ("match",))]
+)
+def test_a_batch_of_episodes_gives_what_each_gives_alone(head: str, stages: tuple[str, ...]) -> None:
+    network = small_network(mask={"head": head}, affinity={"stages": stages})
     support, query = random_support(6), random_clips(3, seed=1)  # sentences of different lengths
 
     together = masks_of(network, support, query)
@@ -159,7 +164,7 @@ def test_a_batch_of_episodes_gives_what_each_gives_alone(head: str, prior: bool)
         assert difference(together[episode : episode + 1], alone) < ROUNDING
 
 
-@pytest.mark.parametrize("stages", [(), ("self",), ("cross",), ("self", "cross")], ids=str)
+@pytest.mark.parametrize("stages", [(), ("match",), ("self",), ("cross",), ("self", "cross")], ids=str)
 def test_one_memory_serves_a_batch_of_queries(stages: tuple[str, ...]) -> None:
     network = small_network(affinity={"stages": stages})
     support, query = random_support(2), network.trunk(random_clips(3, seed=1))
@@ -201,7 +206,7 @@ def assert_all_learn(network: FewShotRVOS) -> None:
     assert [name for name, p in network.head.named_parameters() if not p.requires_grad and p.grad is not None] == []
 
 
-STAGES = ((), ("self",), ("cross",), ("self", "cross"))
+STAGES = ((), ("match",), ("self",), ("cross",), ("self", "cross"))
 COMBINATIONS = [
     {"affinity": {"stages": stages}, "mask": {"head": head}, "fusion": fusion, "query_mode": mode}
     for stages, (head, mode), fusion in product(
@@ -218,7 +223,7 @@ def test_every_trainable_weight_of_every_variant_gets_a_finite_gradient(number: 
     if changes["query_mode"] == "dab":
         changes |= {"levels": FOUR_LEVELS, "decoder_layers": 2}
     # The other options take turns, so that each meets each stage and head.
-    changes["affinity"] |= {"prior": number % 3 > 0, "pretransform": number % 2 == 0}
+    changes["affinity"] |= {"pretransform": number % 2 == 0}
     changes["affinity"] |= {"background": ("exclude", "keep")[number // 3 % 2]}
     changes["affinity"] |= {"support_frames": ("all", "middle")[number // 5 % 2]}
     changes |= {"spacetime": number % 7 > 2, "word_prior": number % 4 > 1}
@@ -259,19 +264,19 @@ def test_a_query_without_its_object_gives_a_finite_loss_and_gradients() -> None:
 
 
 def test_frozen_parts_of_the_head_get_no_gradient_and_the_rest_does() -> None:
-    network = small_network(freeze=("affinity", "decoder.class_embed"))
+    network = small_network(freeze=("matching", "decoder.class_embed"))
 
     backward(network, random_support(1), annotated_clips(1, seed=1))
 
     weights = dict(network.head.named_parameters())
     frozen = [name for name, weight in weights.items() if not weight.requires_grad]
-    assert frozen == [name for name in weights if name.startswith(("affinity.", "decoder.class_embed."))]
+    assert frozen == [name for name in weights if name.startswith(("matching.", "decoder.class_embed."))]
     assert_all_learn(network)
 
 
 def test_an_unknown_part_is_rejected_by_the_names_of_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no part 'afinity'; its parts are head, .*affinity"):
-        small_network(freeze=("afinity",))
+    with pytest.raises(ConfigError, match=r"no part 'maching'; its parts are head, .*matching"):
+        small_network(freeze=("maching",))
     with pytest.raises(ConfigError, match="no part 'residual_scale'"):
         small_network().head.scope("residual_scale")  # a weight, not a part
 
@@ -328,7 +333,7 @@ def test_one_seed_gives_one_network() -> None:
         ({"hidden": 64, "heads": 7}, "multiple of 32 and of heads"),
         ({"levels": (8, 16)}, r"levels must be \[8, 16, 32, 64\] or"),
         ({"affinity": {"stages": ("cross", "self")}}, "stages must be"),
-        ({"affinity": {"prior_hidden": 12}}, "multiple of 8"),
+        ({"affinity": {"hidden": 12}}, "multiple of 8"),
         ({"mask": {"fine_width": 20}}, "multiple of 8"),
         ({"mask": {"fine_width": 24}, "heads": 16}, "fine_width must be a multiple of heads"),
         ({"mask": {"vl_strides": (4, 64)}}, "vl_strides"),

@@ -58,7 +58,6 @@ def build(stages: tuple[str, ...], query_mode: str) -> Head:
             background="keep",
             align_masks=False,
             pretransform=True,
-            prior=False,
         ),
         mask=MaskConfig(head="query", fine_width=64, mask_dim=32),
     )

@@ -86,7 +86,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "fusion": "multiply",
         "spacetime": False,
         "word_prior": False,
-        "affinity": {"background": "keep", "pretransform": True, "prior": False, "support_frames": "middle"},
+        "affinity": {
+            "stages": ("self", "cross"),
+            "background": "keep",
+            "pretransform": True,
+            "support_frames": "middle",
+        },
     },
     "no affinity": {"affinity": {"stages": ()}},
     "self": {"affinity": {"stages": ("self",)}},

@@ -52,13 +52,13 @@ def test_a_grid_has_a_cell_for_each_combination(ablation):
 
 
 def test_named_cells_set_several_values_and_sections_and_the_empty_one_is_the_base(ablation):
-    found = ablation("cells: {full: {}, bare: {model.affinity: {prior: false, stages: []}, model.word_prior: false}}")
+    found = ablation("cells: {full: {}, bare: {model.affinity: {stages: []}, model.word_prior: false}}")
     assert labels(found) == ["full", "bare"]
     full, bare = (cell.config.model for cell in found.cells)
-    assert full.affinity.prior
+    assert full.affinity.stages == ("match",)
     assert full.word_prior
-    assert (bare.affinity.prior, bare.affinity.stages, bare.word_prior) == (False, (), False)
-    assert bare.affinity.prior_dim == full.affinity.prior_dim, "what a section does not name stays"
+    assert (bare.affinity.stages, bare.word_prior) == ((), False)
+    assert bare.affinity.dim == full.affinity.dim, "what a section does not name stays"
 
 
 def test_a_grid_is_run_within_each_named_cell(ablation):

@@ -111,7 +111,7 @@ def slope(backward: Any, weights: list[nn.Parameter], seed: int) -> tuple[float,
 
 
 @pytest.mark.parametrize(
-    ("name", "scope"), [("maml", "head"), ("maml", "dense"), ("metasgd", "head"), ("metasgd", "affinity")]
+    ("name", "scope"), [("maml", "head"), ("maml", "dense"), ("metasgd", "head"), ("metasgd", "matching")]
 )
 @pytest.mark.parametrize("shots", [1, 2])
 def test_meta_gradients_of_second_order_agree_with_finite_differences(name: str, scope: str, shots: int) -> None:
@@ -146,7 +146,7 @@ def test_first_order_is_another_gradient_than_second_order() -> None:
     assert difference > 1e-2 * torch.cat([value.flatten() for value in second.values()]).norm()
 
 
-@pytest.mark.parametrize("scope", ["head", "affinity"])
+@pytest.mark.parametrize("scope", ["head", "matching"])
 def test_the_gradient_of_fomaml_is_the_gradient_at_the_adapted_weights(scope: str) -> None:
     network, data = small_network(), random_episodes()
     with in_float64(network, data):
@@ -187,13 +187,13 @@ def test_metasgd_with_untouched_step_sizes_is_maml(order: int) -> None:
 
 def test_reptile_leaves_the_mean_way_from_the_adapted_weights_back() -> None:
     network, data = small_network(), random_episodes(count=2)
-    subject = learner(network, "reptile", scope="affinity", train_steps=3)
+    subject = learner(network, "reptile", scope="matching", train_steps=3)
     ways = []
     for number in range(2):
         episode = single_episode(data, number)
         task = task_of(network, episode.support)
         *_, adapted = (weights for weights, _ in zip(subject.descend(task), range(4), strict=False))
-        ways.append({n: (p.detach() - adapted[n]) / (3 * STEP) for n, p in adaptable(network.head, "affinity").items()})
+        ways.append({n: (p.detach() - adapted[n]) / (3 * STEP) for n, p in adaptable(network.head, "matching").items()})
 
     found = gradients(network, lambda: subject.backward(data, 0.5))
 
@@ -472,7 +472,7 @@ def test_step_sizes_start_at_the_learning_rate_and_are_reported_by_part() -> Non
 
     assert (report["step_size/decoder/min"], report["step_size/decoder/max"]) == (-2.0, 0.5)
     assert report["step_size/decoder/mean"] < 0.5
-    assert report["step_size/affinity/mean"] == 0.5
+    assert report["step_size/matching/mean"] == 0.5
     parts = {name.split(".")[0] for name in adaptable(network.head, "head")}
     assert {name.split("/")[1] for name in report} == parts
     assert learner(network, "maml").report() == {}
@@ -519,9 +519,9 @@ def test_the_config_chooses_the_learner_and_its_values() -> None:
     network = small_network()
     kinds: dict[str, type[AdaptingLearner]] = {"maml": MAML, "metasgd": MetaSGD, "reptile": Reptile}
     for name, kind in kinds.items():
-        found = learner(network, name, steps=3, scope="affinity", early_stop=True, train_steps=4)
+        found = learner(network, name, steps=3, scope="matching", early_stop=True, train_steps=4)
         assert type(found) is kind
-        assert found.inner == InnerLoop(3, STEP, "affinity", early_stop=True)
+        assert found.inner == InnerLoop(3, STEP, "matching", early_stop=True)
         assert found.train_steps == 4
     assert learner(network, "metasgd", order=2).order == 2
 

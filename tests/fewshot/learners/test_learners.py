@@ -240,7 +240,7 @@ def test_finetuning_repeats_itself_bit_for_bit_and_needs_no_outer_gradients() ->
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("scope", ["affinity", "dense", "decoder.class_embed", "prior"])
+@pytest.mark.parametrize("scope", ["matching.trust", "dense", "decoder.class_embed", "matching"])
 def test_finetuning_changes_its_scope_alone(scope: str) -> None:
     network = small_network()
     before = weights(network.head)
@@ -327,11 +327,11 @@ def test_the_config_chooses_the_learner() -> None:
     network = small_network()
 
     plain = build_learner(LearnerConfig(), network)
-    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="affinity"), network)
+    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="matching"), network)
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
-    assert tuned.inner == InnerLoop(3, 1e-3, "affinity", min_shots=2)
+    assert tuned.inner == InnerLoop(3, 1e-3, "matching", min_shots=2)
 
 
 @pytest.mark.parametrize("early_stop", [False, True])

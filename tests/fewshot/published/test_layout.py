@@ -208,9 +208,9 @@ def test_a_trained_part_replaces_the_carried_one_and_says_so() -> None:
 
 
 def test_parts_that_the_layout_has_no_place_for_are_all_listed() -> None:
-    state = dict.fromkeys(["head.prior.net.0.weight", "head.decoder.class_embed.0.bias", "head.dense.layers.0.bias"])
+    state = dict.fromkeys(["head.matching.elsewhere", "head.decoder.class_embed.0.bias", "head.dense.layers.0.bias"])
 
-    with pytest.raises(ConversionError, match=r"2 parts .*head\.prior\.net\.0\.weight, head\.dense\.layers\.0\.bias"):
+    with pytest.raises(ConversionError, match=r"2 parts .*head\.matching\.elsewhere, head\.dense\.layers\.0\.bias"):
         to_published({name: torch.zeros(1) for name in state}, {})
 
 

@@ -86,9 +86,7 @@ def _model_config(keys: dict[str, list[int]], expected: dict[str, Tensor]) -> Mo
         query_mode="dab" if dab else "text",
         fusion="multiply",
         spacetime=False,
-        affinity=AffinityConfig(
-            stages=stages, support_frames="middle", background="keep", pretransform=True, prior=False
-        ),
+        affinity=AffinityConfig(stages=stages, support_frames="middle", background="keep", pretransform=True),
         mask=MaskConfig(head="query"),
     )
 

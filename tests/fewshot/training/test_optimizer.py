@@ -12,7 +12,7 @@ from tests.random_clips import small_network
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"freeze": ("affinity",)}, {"mask": {"head": "dense"}}, {"query_mode": "dab", "levels": (8, 16, 32, 64)}],
+    [{}, {"freeze": ("matching",)}, {"mask": {"head": "dense"}}, {"query_mode": "dab", "levels": (8, 16, 32, 64)}],
     ids=str,
 )
 def test_every_trainable_weight_is_in_exactly_one_group_and_the_trunk_in_none(changes: dict[str, Any]) -> None:

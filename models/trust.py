@@ -1,0 +1,25 @@
+"""How far the answer follows what was learned, and how far the training-free matcher that it started from (ours).
+
+Four numbers that mean the same in every world. Where pictures are unlike those of the training, adapting them alone
+(`learner.scope: matching.trust`) takes back what does not hold there; so few can do little harm.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class Trust(nn.Module):
+    """Scale and bias of the evidence for the class; factors of the learned change of the embedding (`change`) and of
+    what the mask heads add to the evidence (`added`). Both factors 0: the training-free matcher."""
+
+    def __init__(self, *, adds: bool) -> None:
+        """adds: whether a mask head adds to the evidence; the published queries alone do not."""
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.bias = nn.Parameter(torch.tensor(0.0))
+        self.change = nn.Parameter(torch.tensor(1.0))
+        self.added = nn.Parameter(torch.tensor(1.0)) if adds else None
+
+    def evidence(self, log_odds: Tensor) -> Tensor:
+        """Of any shape."""
+        return self.scale * log_odds + self.bias
