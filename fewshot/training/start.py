@@ -2,7 +2,8 @@
 
 import torch
 
-from episodes.dataset import EpisodeDataset
+from episodes.mixture import Mixture
+from episodes.types import Episode
 from models.head import matched_maps
 from models.matching_start import StartEpisode, start
 from models.network import FewShotRVOS
@@ -10,7 +11,7 @@ from models.network import FewShotRVOS
 START_EPISODES = 96
 
 
-def start_matching(network: FewShotRVOS, dataset: EpisodeDataset, device: torch.device) -> None:
+def start_matching(network: FewShotRVOS, dataset: Mixture[Episode], device: torch.device) -> None:
     """Start the matching affinity, if the network has one, from the first episodes of the training."""
     if network.head.matching is None:
         return
