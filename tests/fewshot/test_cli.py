@@ -19,8 +19,9 @@ from tests.paths import ROOT
 
 COMMANDS = (
     *(("run",), ("train",), ("evaluate",), ("ablate",), ("features",), ("compare",), ("groups",), ("report",)),
-    *(("convert",), ("export",)),
-    *(("data", "glyphs"), ("data", "compose"), ("data", "cutouts"), ("data", "check"), ("episodes",), ("config",)),
+    *(("convert",), ("export",), ("pack",)),
+    *(("data", "glyphs"), ("data", "compose"), ("data", "cutouts"), ("data", "mosaic"), ("data", "check")),
+    *(("episodes",), ("config",)),
 )
 TINY = ("size=48", "frames=2", "videos_per_class=2")
 
