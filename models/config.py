@@ -40,6 +40,11 @@ class AffinityConfig(Section):
         ge=0,
         description="Learned tokens beside the support's in `match`: what pictures show that no support does.",
     )
+    floor: float | None = Field(
+        None,
+        description="Log-odds that the best matching hundredth of the query's pixels reach at least in `match`: in an "
+        "unknown world everything resembles the support less. null = none, for clips that may not show the object.",
+    )
 
     @model_validator(mode="after")
     def _known_order(self) -> Self:
@@ -65,6 +70,12 @@ class MaskConfig(Section):
         description="Channels of the FPN stages that read the trunk directly (finer than any level).",
     )
     mask_dim: int = Field(256, ge=8, description="Channels of the mask features at stride 4.")
+    bound: float | None = Field(
+        None,
+        gt=0,
+        description="The most, in log-odds, that a mask head adds to the evidence of `match` or takes from it, so that "
+        "masks are refined without choosing another object; null = no limit.",
+    )
     vl_strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
         (4, 8, 16, 32), description="Strides whose FPN stage has a vision-language block; published: all four."
     )

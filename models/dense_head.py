@@ -30,6 +30,11 @@ def evidence(priors: list[Tensor], size: tuple[int, int]) -> Tensor:
     return torch.cat([channel for logits in maps for channel in (logits.sigmoid(), torch.tanh(logits / 4.0))], dim=1)
 
 
+def bounded(x: Tensor, bound: float | None) -> Tensor:
+    """x, smoothly kept within -bound and bound; as it is where there is no bound."""
+    return x if bound is None else bound * torch.tanh(x / bound)
+
+
 class PriorGate(nn.Module):
     """Adds to a feature what a 1 x 1 convolution makes of the priors and of the feature gated by them."""
 
@@ -49,11 +54,12 @@ class PriorGate(nn.Module):
 class DenseMaskHead(nn.Module):
     """Mask features at stride 4 and the priors -> one map of logits.
 
-    With priors it starts as the first of them, and learns what to add.
+    With priors it starts as the first of them, and learns what to add: at most `bound`, where there is one.
     """
 
-    def __init__(self, mask_dim: int, priors: int) -> None:
+    def __init__(self, mask_dim: int, priors: int, bound: float | None = None) -> None:
         super().__init__()
+        self.bound = bound
         self.layers = nn.Sequential(
             nn.Conv2d(mask_dim + evidence_count(priors), mask_dim, 3, padding=1), nn.ReLU(), nn.Conv2d(mask_dim, 1, 1)
         )
@@ -68,5 +74,5 @@ class DenseMaskHead(nn.Module):
         if not priors:
             return self.layers(features)[:, 0]
         size = (features.shape[-2], features.shape[-1])
-        added = self.layers(torch.cat([features, evidence(priors, size)], dim=1))
+        added = bounded(self.layers(torch.cat([features, evidence(priors, size)], dim=1)), self.bound)
         return (log_odds(priors[:1], size)[0] + (added if trust is None else trust * added))[:, 0]

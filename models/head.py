@@ -21,7 +21,7 @@ from models.affinity import CrossModalAffinity, LevelMemory, pretransform, resiz
 from models.config import ModelConfig
 from models.decoder import DecoderOutput, QueryDecoder
 from models.deformable import DeformableEncoder
-from models.dense_head import DenseMaskHead, PriorGate
+from models.dense_head import DenseMaskHead, PriorGate, bounded
 from models.fusion import TextFusion
 from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.matching import MatchingAffinity, MatchingMemory, of_one_length
@@ -237,7 +237,7 @@ class Head(nn.Module):
                 logits = self.dynamic(features, hidden, boxes[..., :2], picture)
                 logits = rearrange(logits, "(b t) q h w -> b t q h w", b=b)
                 if dense is not None and self.residual_scale is not None:
-                    logits = self.residual_scale * logits
+                    logits = bounded(self.residual_scale * logits, self.config.mask.bound)
                     logits = dense[:, :, None] + (logits if trust is None else trust * logits)
                 masks.append(logits)
         return Prediction(queries, masks, dense, prior, word_prior)

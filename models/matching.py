@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.trust import Trust
 
+BEST = 0.99  # quantile of the log-odds of all pixels of the frames that pass together
 TEMPERATURE = 12.0  # at the start; 8 and 20 match worse on photographs (experiments/LOG.md)
 
 
@@ -57,14 +58,18 @@ class MatchingAffinity(nn.Module):
     Every shot has one vote: all tokens pooled, or the best shot's vote alone, was worse (experiments/LOG.md).
     """
 
-    def __init__(self, channels: int, *, hidden: int, dim: int, elsewhere: int, adds: bool) -> None:
-        """channels: of all maps that are compared, together; elsewhere: tokens that stand for what no support shows."""
+    def __init__(
+        self, channels: int, *, hidden: int, dim: int, elsewhere: int, adds: bool, floor: float | None = None
+    ) -> None:
+        """channels: of all maps that are compared, together; elsewhere: tokens that stand for what no support shows;
+        adds: whether a mask head adds to the evidence; floor: least log-odds of the best hundredth of the pixels."""
         super().__init__()
         self.directions = nn.Conv2d(channels, dim, 1)
         self.change = nn.Sequential(nn.Conv2d(channels, hidden, 1), *embedding_layers(hidden, dim))
         for parameter in self.change[-1].parameters():
             nn.init.zeros_(parameter)
         self.elsewhere = nn.Parameter(torch.randn(elsewhere, dim)) if elsewhere else None
+        self.floor = floor
         self.trust = Trust(adds=adds)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(TEMPERATURE)))
 
@@ -101,6 +106,9 @@ class MatchingAffinity(nn.Module):
         shown = memory.shares[..., 0].any(dim=2, keepdim=True)  # a shot without a mask has no vote beside one that has
         counted = (shown | ~shown.any(dim=1, keepdim=True)).to(votes.dtype)
         logits = self.trust.evidence((votes * counted).sum(1) / counted.sum(1))
+        if self.floor is not None:
+            best = logits.detach().quantile(BEST, dim=1, keepdim=True)
+            logits = logits + (self.floor - best).clamp_min(0.0)
         return rearrange(logits, "b (t h w) -> b t h w", t=t, h=h)
 
 

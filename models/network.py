@@ -59,6 +59,7 @@ def build_head(
             dim=affinity.dim,
             elsewhere=affinity.elsewhere,
             adds=mask.head != "query",
+            floor=affinity.floor,
         )
         if match
         else None,
@@ -89,7 +90,7 @@ def build_head(
         if queries
         else None,
         dynamic=DynamicMaskHead(c, mask.mask_dim) if queries else None,
-        dense=DenseMaskHead(mask.mask_dim, priors) if mask.head != "query" else None,
+        dense=DenseMaskHead(mask.mask_dim, priors, mask.bound) if mask.head != "query" else None,
     )
 
 

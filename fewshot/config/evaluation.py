@@ -98,6 +98,12 @@ class EvaluateConfig(Section):
         None, description="Evaluate on another benchmark; null = on the novel classes of data.group."
     )
     chunk_frames: int = Field(10, ge=1, description="Query frames that pass through the network together.")
+    regions: float | None = Field(
+        None,
+        ge=0,
+        description="Keep only the connected regions of an answer whose mean evidence of `match` is at most this many "
+        "log-odds below that of the frame's best region; null keeps all.",
+    )
     trajectory: Literal["linked", "chunk"] = Field(
         "linked",
         description="Object query that answers for a clip of several chunks: the one with the best mean score over the "

@@ -10,6 +10,7 @@ from torch import Tensor
 from episodes.padding import is_tight, pad, size_groups
 from episodes.types import Clips
 from fewshot.config.evaluation import EvaluateConfig
+from fewshot.learners.regions import matching_regions
 from models.head import Head, SupportMemory
 from models.network import FewShotRVOS
 from models.trunk import Encoded, in_order
@@ -20,15 +21,16 @@ class Decoding:
     """How a clip longer than `chunk_frames` is decoded: frames pass the network in chunks of that length.
 
     A query index means the same trajectory in all chunks, so `linked` follows the one with the best mean score over the
-    whole clip. Published: chosen again in every chunk (`chunk`).
+    whole clip. Published: chosen again in every chunk (`chunk`). regions: margin of `matching_regions`, None for all.
     """
 
     chunk_frames: int = 10
     trajectory: Literal["linked", "chunk"] = "linked"
+    regions: float | None = None
 
     @classmethod
     def of(cls, config: EvaluateConfig) -> Self:
-        return cls(config.chunk_frames, config.trajectory)
+        return cls(config.chunk_frames, config.trajectory, config.regions)
 
 
 class Predicts(Protocol):
@@ -65,16 +67,23 @@ class Predictor:
         if query.size not in self._memories:
             self._memories[query.size] = self.head.remember(self.support, self.masks, query.size)
         memory = self._memories[query.size].expand(n)
-        scores, masks = [], []
+        scores, masks, evidence = [], [], []
         for start in range(0, t, decoding.chunk_frames):
             chunk = self.network.trunk(query.take_frames(slice(start, start + decoding.chunk_frames)))
-            score, mask = self.head.decode(chunk, memory).candidates()
+            prediction = self.head.decode(chunk, memory)
+            score, mask = prediction.candidates()
             scores.append(score.float())
             masks.append(mask.float())
+            if prediction.prior is not None:
+                evidence.append(prediction.prior.float())
         if decoding.trajectory == "linked":
             scores, masks = [torch.cat(scores, dim=1)], [torch.cat(masks, dim=1)]
         chosen = torch.cat([_best(score, mask) for score, mask in zip(scores, masks, strict=True)], dim=1)
         logits = F.interpolate(chosen, size=query.size, mode="bilinear", align_corners=False)
+        if decoding.regions is not None and evidence:
+            clips = zip(logits, torch.cat(evidence, dim=1), strict=True)
+            kept = torch.stack([matching_regions(*clip, decoding.regions) for clip in clips])
+            logits = logits.where(kept | (logits <= 0), -torch.inf)
         return (logits.sigmoid() * query.valid[:, None]).float()
 
 

@@ -107,3 +107,17 @@ def test_the_dense_head_gives_one_map_at_the_size_of_its_features(priors: int) -
     log_odds = [drawn(2, 3, 2, 3, seed=seed) for seed in range(priors)]
 
     assert head(drawn(6, 8, 8, 12), log_odds).shape == (6, 8, 12)
+
+
+def test_the_dense_head_starts_as_its_first_prior_and_never_leaves_it_by_more_than_the_bound() -> None:
+    first, second = drawn(1, 2, 2, 3, seed=1), drawn(1, 2, 2, 3, seed=2)
+    features = 100 * drawn(2, 8, 2, 3)
+    free, bounded = DenseMaskHead(8, 2), DenseMaskHead(8, 2, bound=0.5)
+
+    assert torch.equal(free(features, [first, second]), first[0])
+    with torch.no_grad():
+        for head in (free, bounded):
+            head.layers[-1].weight.fill_(1.0)
+
+    assert (free(features, [first, second]) - first[0]).abs().max() > 5
+    assert 0.49 < (bounded(features, [first, second]) - first[0]).abs().max() <= 0.5 + 1e-6

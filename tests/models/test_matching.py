@@ -173,3 +173,16 @@ def test_every_shot_has_one_vote_and_shots_without_a_mask_have_none(matching: Ma
     assert torch.allclose(both, (first + second) / 2, atol=1e-4)
     masks[:, 2:] = False
     assert torch.allclose(matching(query, remembered(matching, support, masks, shots=2)), first, atol=1e-4)
+
+
+def test_with_a_floor_the_best_pixels_reach_it_and_the_order_stays(matching: MatchingAffinity) -> None:
+    query, memory = noise(4, 1), remembered(matching, *scene(2, slice(0, 2)))
+    plain = matching(query, memory).detach()
+
+    matching.floor = float(plain.max()) + 5.0
+    raised = matching(query, memory).detach()
+    matching.floor = float(plain.min())
+
+    assert abs(float(raised.quantile(0.99)) - float(plain.max()) - 5.0) < 1e-4
+    torch.testing.assert_close(raised - raised.max(), plain - plain.max())
+    assert torch.equal(matching(query, memory), plain), "what is above the floor is left as it is"
