@@ -98,6 +98,9 @@ class EvaluateConfig(Section):
         None, description="Evaluate on another benchmark; null = on the novel classes of data.group."
     )
     chunk_frames: int = Field(10, ge=1, description="Query frames that pass through the network together.")
+    threshold: float = Field(
+        0.5, gt=0, lt=1, description="Probability above which a pixel belongs to the answer; published: 0.5."
+    )
     regions: float | None = Field(
         None,
         ge=0,

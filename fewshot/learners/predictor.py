@@ -1,5 +1,6 @@
 """A head that has taken in one support set, and answers queries."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
@@ -21,16 +22,18 @@ class Decoding:
     """How a clip longer than `chunk_frames` is decoded: frames pass the network in chunks of that length.
 
     A query index means the same trajectory in all chunks, so `linked` follows the one with the best mean score over the
-    whole clip. Published: chosen again in every chunk (`chunk`). regions: margin of `matching_regions`, None for all.
+    whole clip. Published: chosen again in every chunk (`chunk`). threshold: the probability that is answered as 0.5.
+    regions: margin of `matching_regions`, None for all.
     """
 
     chunk_frames: int = 10
     trajectory: Literal["linked", "chunk"] = "linked"
+    threshold: float = 0.5
     regions: float | None = None
 
     @classmethod
     def of(cls, config: EvaluateConfig) -> Self:
-        return cls(config.chunk_frames, config.trajectory, config.regions)
+        return cls(config.chunk_frames, config.trajectory, config.threshold, config.regions)
 
 
 class Predicts(Protocol):
@@ -80,6 +83,7 @@ class Predictor:
             scores, masks = [torch.cat(scores, dim=1)], [torch.cat(masks, dim=1)]
         chosen = torch.cat([_best(score, mask) for score, mask in zip(scores, masks, strict=True)], dim=1)
         logits = F.interpolate(chosen, size=query.size, mode="bilinear", align_corners=False)
+        logits = logits - math.log(decoding.threshold / (1.0 - decoding.threshold))
         if decoding.regions is not None and evidence:
             clips = zip(logits, torch.cat(evidence, dim=1), strict=True)
             kept = torch.stack([matching_regions(*clip, decoding.regions) for clip in clips])

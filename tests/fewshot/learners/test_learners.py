@@ -97,6 +97,25 @@ def test_several_queries_at_once_are_predicted_as_each_alone() -> None:
         torch.testing.assert_close(together[clip : clip + 1], alone, atol=1e-3, rtol=1e-3)
 
 
+def test_a_lower_threshold_answers_with_the_pixels_above_it() -> None:
+    predictor, query = Conditioning(small_network()).adapt(random_support(2)), random_clips(2, seed=1)
+
+    half, lower = (predictor.predict(query, Decoding(threshold=threshold)) for threshold in (0.5, 0.2))
+
+    assert torch.equal(lower > 0.5, half > 0.2)
+    assert (lower > 0.5).sum() > (half > 0.5).sum()
+
+
+def test_answers_keep_the_regions_that_match_best() -> None:
+    predictor, query = Conditioning(small_network(stirred=0.2)).adapt(random_support(2)), random_clips(2, seed=1)
+
+    whole, best = (predictor.predict(query, Decoding(regions=margin)) > 0.5 for margin in (None, 0.0))
+
+    assert best.any()
+    assert not (best & ~whole).any()
+    assert best.sum() < whole.sum()
+
+
 # --------------------------------------------------------------------------- long clips
 
 
