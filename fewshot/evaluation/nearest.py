@@ -1,6 +1,6 @@
 """Training-free nearest-neighbour matching: a query token is compared with every support token, not with their mean.
 
-The same evidence as that of the affinity prior (`models/prior.py`), on trunk features as they are, without training.
+The same evidence as that of the matching affinity (`models/matching.py`), on trunk features without training.
 K shots, S frames of a shot, n tokens of a frame, c channels.
 """
 
