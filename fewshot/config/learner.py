@@ -42,6 +42,12 @@ class LearnerConfig(Section):
         description="With fewer support clips no step is taken: a single clip cannot be queried with another one as "
         "support, and steps on it lowered J&F on novel classes (experiments/LOG.md). With 1, steps are always taken.",
     )
+    adapt_above: float = Field(
+        0.0,
+        ge=0,
+        description="Steps are taken only where the loss on the support is above this before the first step: pictures "
+        "that the weights know already have nothing to teach. 0 = always.",
+    )
     early_stop: bool = Field(
         False,
         description="Hold out a part of the support (a shot, or the last frame of a single one), and keep the weights "

@@ -27,7 +27,14 @@ __all__ = [
 
 def build_learner(config: LearnerConfig, network: FewShotRVOS) -> Learner:
     """The learner that the config names, around this network."""
-    inner = InnerLoop(config.steps, config.learning_rate, config.scope, config.early_stop, config.min_shots)
+    inner = InnerLoop(
+        config.steps,
+        config.learning_rate,
+        config.scope,
+        early_stop=config.early_stop,
+        min_shots=config.min_shots,
+        adapt_above=config.adapt_above,
+    )
     kinds: dict[str, Callable[..., Learner]] = {
         "conditioning": Conditioning,
         "finetune": partial(Finetune, inner=inner, optimizer=config.optimizer),

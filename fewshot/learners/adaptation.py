@@ -36,6 +36,7 @@ class InnerLoop:
     scope: str = "head"
     early_stop: bool = False
     min_shots: int = 1
+    adapt_above: float = 0.0
 
 
 class AdaptingLearner(Learner):
@@ -43,7 +44,8 @@ class AdaptingLearner(Learner):
 
     With `early_stop` a part of the support takes no part in the steps (`EncodedClips.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
-    A support set of fewer than `min_shots` clips is only remembered; `snapshots` takes the steps anyway.
+    A support set of fewer than `min_shots` clips is only remembered, and so is one whose loss before the first step is
+    not above `adapt_above`; `snapshots` takes the steps anyway.
     """
 
     def __init__(self, network: FewShotRVOS, *, inner: InnerLoop) -> None:
@@ -61,7 +63,7 @@ class AdaptingLearner(Learner):
     @torch.no_grad()
     def adapt(self, support: Support) -> Predictor:
         shown = self._shown(support)
-        if not self.takes_steps(support):
+        if not self.takes_steps(support) or not self._is_unfamiliar(shown):
             return self._predictor({}, shown)
         seen, held_out = self._parts(shown)
         chosen, lowest = Weights(), float("inf")
@@ -85,6 +87,14 @@ class AdaptingLearner(Learner):
     def _shown(self, support: Support) -> EncodedClips:
         self.network.eval()
         return EncodedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
+
+    def _is_unfamiliar(self, shown: EncodedClips) -> bool:
+        """Whether the unadapted weights have a loss above `adapt_above` on the support, each shot left out once."""
+        if self.inner.adapt_above == 0:
+            return True
+        turns = range(len(shown.truth.masks))
+        losses = [float(shown.inner_loss(self.network.head, turn)) for turn in turns]
+        return not sum(losses) / len(losses) <= self.inner.adapt_above  # true of NaN
 
     def _parts(self, shown: EncodedClips) -> tuple[EncodedClips, EncodedClips | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""

@@ -367,6 +367,23 @@ def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop:
     assert early_stop or changed(enough.head, before) != []
 
 
+@pytest.mark.parametrize("shots", [1, 3])
+def test_steps_are_taken_only_on_a_support_whose_loss_is_above_what_the_weights_know(shots: int) -> None:
+    network = small_network()
+    before = weights(network.head)
+    support = random_support(shots)
+    shown = EncodedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
+    with torch.no_grad():
+        loss = sum(float(shown.inner_loss(network.head, turn)) for turn in range(shots)) / shots
+
+    known, new = (
+        Finetune(network, inner=InnerLoop(2, 1e-2, adapt_above=factor * loss)).adapt(support) for factor in (1.1, 0.9)
+    )
+
+    assert changed(known.head, before) == []
+    assert changed(new.head, before) != []
+
+
 def test_a_clip_in_features_is_predicted_like_its_frames() -> None:
     network = small_network()
     query = random_clips(1, frames=3, seed=1)
