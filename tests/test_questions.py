@@ -23,6 +23,7 @@ MEMORY = {
     *(f"levels.{name}" for name in ("masked", "key", "value", "coverage")),
     *(f"matching.{name}" for name in ("tokens", "shares")),
 }
+DECODING = {"chunk_frames", "trajectory", "threshold", "regions"}
 QUESTIONS: list[tuple[Callable[..., Any], dict[str, set[str]]]] = [
     (FewShotRVOS.forward, {"support": SUPPORT, "query": CLIPS}),
     (Trunk.forward, {"clips": CLIPS}),
@@ -30,9 +31,9 @@ QUESTIONS: list[tuple[Callable[..., Any], dict[str, set[str]]]] = [
     (Head.remember, {"support": ENCODED, "masks": set(), "size": set(), "episodes": set()}),
     (Head.decode, {"query": ENCODED, "memory": MEMORY}),
     (Learner.adapt, {"support": SUPPORT}),
-    (Predictor.predict, {"query": CLIPS, "decoding": {"chunk_frames", "trajectory"}}),
-    (PrototypePredictor.predict, {"query": CLIPS, "decoding": {"chunk_frames", "trajectory"}}),
-    (Predicts.predict, {"query": CLIPS, "decoding": {"chunk_frames", "trajectory"}}),
+    (Predictor.predict, {"query": CLIPS, "decoding": DECODING}),
+    (PrototypePredictor.predict, {"query": CLIPS, "decoding": DECODING}),
+    (Predicts.predict, {"query": CLIPS, "decoding": DECODING}),
 ]
 
 
