@@ -7,19 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fewshot.api import evaluate, run, train
+    from fewshot.api import evaluate, evaluate_transfers, run, train
     from fewshot.config.experiment import load_config
     from fewshot.runs.run import Run
     from fewshot.segment import AdaptedSegmenter, AnnotatedClip, Segmenter
 
 __version__ = "0.1.0"
-__all__ = ["AdaptedSegmenter", "AnnotatedClip", "Run", "Segmenter", "evaluate", "load_config", "run", "train"]
+__all__ = [
+    "AdaptedSegmenter",
+    "AnnotatedClip",
+    "Run",
+    "Segmenter",
+    "evaluate",
+    "evaluate_transfers",
+    "load_config",
+    "run",
+    "train",
+]
 
 _HOMES = {
     "load_config": "fewshot.config.experiment",
     "train": "fewshot.api",
     "run": "fewshot.api",
     "evaluate": "fewshot.api",
+    "evaluate_transfers": "fewshot.api",
     "Run": "fewshot.runs.run",
     "Segmenter": "fewshot.segment",
     "AdaptedSegmenter": "fewshot.segment",

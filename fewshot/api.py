@@ -1,5 +1,6 @@
 """The project as functions: what the commands `run`, `train` and `evaluate` do, without a command line."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from episodes.errors import ConfigError
 from fewshot.config.experiment import ExperimentConfig
 from fewshot.config.weights import comes_with_the_project, named_weights
 from fewshot.evaluation.evaluate import evaluate_run
-from fewshot.evaluation.tasks import open_evaluation_set, warn_if_unpaired
+from fewshot.evaluation.tasks import EvaluationSet, open_evaluation_set, warn_if_unpaired
 from fewshot.results.evaluated import EvaluatedRun
 from fewshot.runs.build import open_benchmarks
 from fewshot.runs.embedded import write_data_if_absent
@@ -54,13 +55,42 @@ def evaluate(
     trained = Run(named_weights(folder))
     if out is None and comes_with_the_project(trained.folder):
         raise ConfigError(f"{folder} comes with the project: name a folder for its results with --out")
-    shown = Run(out or folder)
+    return _evaluate(trained, Run(out or folder), *_opened(trained, overrides, allow_changed_data))
+
+
+def evaluate_transfers(
+    folder: Path,
+    roots: Sequence[Path],
+    overrides: Sequence[str] = (),
+    *,
+    out: Path,
+    allow_changed_data: bool = False,
+) -> dict[str, EvaluatedRun]:
+    """`evaluate` by transfer to each benchmark of `roots`, into `out`/NAME, where NAME is the benchmark's folder name;
+    NAME -> results. All are opened before the first is evaluated. ConfigError if two have the same name.
+    """
+    names = [root.resolve().name for root in roots]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(
+            f"{len(repeated)} benchmarks lie in folders of the name {repeated[0]}, and the results of each go to "
+            f"{out / repeated[0]}: give them different names, or evaluate them by commands of their own"
+        )
+    trained = Run(named_weights(folder))
+    places = [f"evaluate.transfer.root={json.dumps(str(root))}" for root in roots]
+    opened = [_opened(trained, [*overrides, place], allow_changed_data) for place in places]
+    return {name: _evaluate(trained, Run(out / name), *each) for name, each in zip(names, opened, strict=True)}
+
+
+def _opened(trained: Run, overrides: Sequence[str], allow_changed_data: bool) -> tuple[ExperimentConfig, EvaluationSet]:
+    """What is evaluated; an impossible evaluation is rejected here, before a folder is made."""
     config = trained.evaluation_config(overrides)
     origin = read_origin(trained.required_checkpoint(config.evaluate.checkpoint))
     if config.evaluate.transfer is None:
         write_data_if_absent(config.data)
-    # An impossible evaluation is rejected here, before a folder is made.
-    evaluated = open_evaluation_set(config, origin, allow_changed_data=allow_changed_data)
+    return config, open_evaluation_set(config, origin, allow_changed_data=allow_changed_data)
+
+
+def _evaluate(trained: Run, shown: Run, config: ExperimentConfig, evaluated: EvaluationSet) -> EvaluatedRun:
     warn_if_unpaired(evaluated, trained.results.tasks)
     if shown.folder.resolve() != trained.folder.resolve():
         shown.show(config, trained)

@@ -73,6 +73,15 @@ def build_parser() -> Parser:
     evaluate.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where the results go (default: RUN, replacing its results)"
     )
+    evaluate.add_argument(
+        "--transfer",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="ROOT",
+        help="evaluate on the benchmark in ROOT instead, into a folder of its name in FOLDER (may be repeated; all "
+        "results are shown in one table)",
+    )
     _changed_data_argument(evaluate)
 
     compare = _command(commands, "compare")

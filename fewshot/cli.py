@@ -100,8 +100,25 @@ def _train(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from fewshot.api import evaluate
 
+    if options.transfer:
+        return _evaluate_transfers(options)
     how = {"out": options.out, "allow_changed_data": options.allow_changed_data}
     _print_results(options.out or options.run, evaluate(options.run, options.overrides, **how))
+    return 0
+
+
+def _evaluate_transfers(options: argparse.Namespace) -> int:
+    from fewshot.api import evaluate_transfers
+    from fewshot.results.transfers import transfers_table
+    from fewshot.runs.run import Run
+
+    if options.out is None:
+        raise ConfigError("--transfer writes a folder for each benchmark: name the folder for all of them with --out")
+    how = {"out": options.out, "allow_changed_data": options.allow_changed_data}
+    runs = evaluate_transfers(options.run, options.transfer, options.overrides, **how)
+    print(transfers_table({name: run.summary for name, run in runs.items()}))
+    for name in runs:
+        print(f"{Run(options.out / name).results.report!s:40} report on {name}")
     return 0
 
 

@@ -74,6 +74,10 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         arguments += [*SMALL, "data.glyphs=null", f"data.composed={{{composed}}}", "evaluate.support_videos=2"]
     elif arguments[0] in ("run", "train", "features", "ablate"):
         arguments += SMALL
+    elif "--transfer" in arguments:
+        assert main(["data", "compose", "data/composed", *SMALL_COMPOSED]) == 0
+        assert main(["data", "glyphs", "data/large", *SMALL_DATA]) == 0
+        arguments += ["evaluate.support_videos=1", "evaluate.methods=[prototype]", "evaluate.controls=[]"]
     elif arguments[0] == "evaluate":
         arguments += ["evaluate.max_queries_per_class=1"]
     elif arguments[0] == "episodes":

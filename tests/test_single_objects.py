@@ -80,6 +80,36 @@ def test_the_experiment_without_training_scores_its_four_rows_on_all_pairs(work:
     assert not (work / "runs/rows/metrics.jsonl").exists() or not (work / "runs/rows/metrics.jsonl").read_text()
 
 
+def test_several_benchmarks_are_evaluated_by_one_command_into_one_table(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(work)
+    asked = ["--transfer", "single", "--transfer", "mosaics", "evaluate.methods=[nearest]"]
+
+    assert main(["evaluate", "runs/rows", *asked, "--out", "runs/both"]) == 0
+
+    shown = capsys.readouterr().out
+    for name in ("single", "mosaics"):
+        row = rows_of(Path("runs/both") / name)["nearest"]
+        (line,) = (line for line in shown.splitlines() if line.startswith(f"{name} "))
+        assert line.split()[1:6] == ["nearest", "1", "-", f"{row['J']:.1f}", f"{row['F']:.1f}"]
+        assert line.split()[-1] == ("-" if row["right"] is None else f"{row['right']:.1f}")
+        assert f"runs/both/{name}/results/report.md" in shown
+    assert rows_of(Path("runs/both/single"))["nearest"]["J"] == rows_of(Path("runs/rows"))["nearest"]["J"]
+
+
+def test_benchmarks_of_one_command_need_a_folder_and_different_names_and_are_all_opened_first(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(work)
+    assert main(["evaluate", "runs/rows", "--transfer", "single"]) == 2
+    assert "--out" in capsys.readouterr().err
+    for second, said in (("./single", "of the name single"), ("nowhere", "nowhere")):
+        assert main(["evaluate", "runs/rows", "--transfer", "single", "--transfer", second, "--out", "runs/none"]) == 2
+        assert said in capsys.readouterr().err
+    assert not (work / "runs/none").exists()
+
+
 def test_the_right_object_is_counted_where_a_clip_shows_another(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(work)
     transfer = "evaluate.transfer={root: mosaics, seen: keep}"
