@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.matching import MatchingAffinity, MatchingMemory, compared
 
+MOST_TOKENS = 2**18  # that directions and elsewhere are found in; more change little and fill the memory
 K_MEANS_ROUNDS = 12  # few centres move after ten
 THRESHOLDS = torch.linspace(-4.0, 4.0, 65)  # of log-odds
 
@@ -39,7 +40,8 @@ class StartEpisode:
 def start(matching: MatchingAffinity, episodes: Sequence[StartEpisode]) -> None:
     """Give the affinity the values that it starts from; what learns from zero is left as it is."""
     clips = [maps for episode in episodes for maps in (episode.support, episode.query)]
-    tokens = torch.cat([rearrange(compared(maps), "t c h w -> (t h w) c") for maps in clips])
+    step = -(-sum(maps[0].numel() // maps[0].shape[2] for maps in clips) // MOST_TOKENS)
+    tokens = torch.cat([rearrange(compared(maps), "t c h w -> (t h w) c")[::step].contiguous() for maps in clips])
     directions, offset = principal_directions(tokens, matching.directions.out_channels)
     matching.directions.weight.copy_(directions[:, :, None, None])
     assert matching.directions.bias is not None
@@ -50,14 +52,17 @@ def start(matching: MatchingAffinity, episodes: Sequence[StartEpisode]) -> None:
 
 
 def principal_directions(tokens: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """tokens (N, c) -> directions (dim, c), the longest first, and the offset (dim) that centres what they give."""
+    """tokens (N, c) -> directions (dim, c), the longest first, and the offset (dim) that centres what they give.
+
+    There are c of them at most; further ones are 0.
+    """
     mean = tokens.mean(0)
     centred = (tokens - mean).double()
     _, vectors = torch.linalg.eigh(centred.T @ centred / len(tokens))
     directions = vectors.flip(1)[:, :dim].T.to(tokens.dtype)
     # The sign of an eigenvector is a matter of the library: the largest entry is made positive.
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    directions = directions * largest.sign()
+    directions = F.pad(directions * largest.sign(), (0, 0, 0, dim - len(directions)))
     return directions, -directions @ mean
 
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models import matching_start
 from models.matching import MatchingAffinity, MatchingMemory
 from models.matching_start import StartEpisode, best_threshold, means, principal_directions, start
 
@@ -57,8 +58,13 @@ def test_means_are_unit_vectors_near_what_there_is_and_the_same_every_time() -> 
     assert torch.equal(found, means(tokens, 3))
 
 
-def test_after_the_start_the_untrained_affinity_finds_the_object() -> None:
-    matching, asked = matcher(), episode(50)
+@pytest.mark.parametrize("dim", [DIM, CHANNELS + 4], ids=["fewer directions", "more than channels"])
+@pytest.mark.parametrize("most", [matching_start.MOST_TOKENS, 200], ids=["all tokens", "200 of 1280 tokens"])
+def test_after_the_start_the_untrained_affinity_finds_the_object(
+    dim: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching_start, "MOST_TOKENS", most)
+    matching, asked = matcher(dim), episode(50)
 
     start(matching, [episode(seed) for seed in range(0, 20, 2)])
 
