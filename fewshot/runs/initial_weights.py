@@ -83,6 +83,14 @@ def read_initial_weights(folder: Path) -> InitialWeights:
     return InitialWeights(folder, read_weights(checkpoint), encoders, trained_with=read_encoder_weights(checkpoint))
 
 
+def lacks(folder: Path, part: str) -> bool:
+    """Whether the weights in a folder hold nothing of this part of the head; those of a run hold all of it."""
+    if not _CONVERTED.holds(folder):
+        return False
+    left = _CONVERTED.read_record(folder)["left_at_initial_value"]
+    return any(name.startswith(f"head.{part}.") for name in left)
+
+
 def write_converted(
     folder: Path, head: Mapping[str, Tensor], record: Mapping[str, Any], more: Callable[[Path], None]
 ) -> None:

@@ -27,6 +27,7 @@ from fewshot.runs.build import cached_features, new_network, open_benchmarks, re
 from fewshot.runs.checkpoint import clear_leftovers, latest, load_checkpoint, save_checkpoint
 from fewshot.runs.encoders import encoder_weights, store_encoders
 from fewshot.runs.features import FeatureStore
+from fewshot.runs.initial_weights import lacks
 from fewshot.runs.interruption import uninterrupted
 from fewshot.runs.log import RunLog
 from fewshot.runs.origin import run_origin, training_origin
@@ -84,7 +85,8 @@ class Trainer:
         augment = config.episodes.augment
         # Kept features are those of unchanged frames.
         self.dataset = self._episodes(self.samplers, features if augment is None else None, augment)
-        if checkpoint is None and config.initial_weights is None:
+        given = config.initial_folder
+        if checkpoint is None and (given is None or lacks(given, "matching")):
             start_matching(self.network, self.dataset, self.accelerator.device)
         self.validation = None
         if validated:

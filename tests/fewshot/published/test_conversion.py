@@ -222,6 +222,26 @@ def test_a_fitted_conversion_leaves_what_the_checkpoint_lacks_to_the_seed(conver
     assert_same_bits(read_published(Path("back.pth")), read_published(Path("referformer.pth")))
 
 
+def test_a_matching_affinity_that_the_weights_lack_starts_from_the_pictures_and_one_that_they_hold_is_kept(
+    converted, tiny_set, monkeypatch
+):
+    monkeypatch.setattr("fewshot.training.start.START_EPISODES", 4)
+    torch.save({"model": published_weights(form="text", affinity=False)}, "referformer.pth")
+    experiment = _experiment(converted, tiny_set)
+    ours = ("model.affinity.stages=[match]", "model.affinity.dim=8", "model.affinity.elsewhere=4")
+    assert call("convert", "referformer.pth", "weights", "--experiment", experiment, *ours) == 0
+
+    for name, given in (("first", "weights"), ("second", "runs/first")):
+        values = (*ours, f"initial_weights={given}", "train.steps=0", "train.validate_every=0", f"name={name}")
+        assert call("train", experiment, *values) == 0
+
+    drawn = new_network(load_config(experiment, [*ours, "initial_weights=weights"])).head.state_dict()
+    first, second = (read_weights(latest(Path("runs") / name)) for name in ("first", "second"))
+    assert not torch.equal(first["matching.directions.weight"], drawn["matching.directions.weight"])
+    assert torch.equal(first["fusion.attention.in_proj_weight"], drawn["fusion.attention.in_proj_weight"])
+    assert_same_bits(second, first)
+
+
 def test_a_re_initialised_part_is_carried_and_drawn(converted, tiny_set):
     assert call("convert", converted.parent / "cma.pth", "weights", "--reinitialise", "decoder.class_embed") == 0
     write_tokenizer(Path("weights/text_encoder"))
