@@ -19,6 +19,7 @@ from fewshot.config.experiment import load_config
 from fewshot.runs.run import evaluated_runs
 from tests.paths import ROOT
 from tests.published_weights import published_weights
+from tests.single_objects import write_single_objects
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))
@@ -52,6 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["run", "experiments/demo.yaml", *SMALL]) == 0
+        write_single_objects(Path("data/davis"))
     return folder
 
 
@@ -79,7 +81,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
         assert main(["data", "glyphs", "data/large", *SMALL_DATA]) == 0
         arguments += ["evaluate.support_videos=1", "evaluate.methods=[prototype]", "evaluate.controls=[]"]
     elif arguments[0] == "evaluate":
-        arguments += ["evaluate.max_queries_per_class=1"]
+        arguments += ["evaluate.max_queries_per_class=1", "machine.evaluation_workers=1"]
     elif arguments[0] == "episodes":
         arguments += [*SMALL, "--count", "5"]
     elif arguments[0] == "pack":
