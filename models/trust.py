@@ -1,7 +1,8 @@
 """How far the answer follows what was learned, and how far the training-free matcher that it started from (ours).
 
 Four numbers that mean the same in every world. Where pictures are unlike those of the training, adapting them alone
-(`learner.scope: matching.trust`) takes back what does not hold there; so few can do little harm.
+(`learner.scope: matching.trust`) takes back what does not hold there. On pictures like those of the training it costs
+more than it brings: `learner.adapt_above` tells the two apart (experiments/LOG.md).
 """
 
 import torch
