@@ -64,7 +64,9 @@ def test_the_readme_prints_commands_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("command", [text for text in printed_commands(README) if not text.startswith("groups")])
-def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_printed_command_runs(
+    command: str, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = shlex.split(command)
     monkeypatch.chdir(project)
     if arguments[:2] == ["data", "glyphs"]:
@@ -89,6 +91,7 @@ def test_a_printed_command_runs(command: str, project: Path, monkeypatch: pytest
     elif arguments[0] == "convert":
         torch.save({"model": published_weights(form="dab")}, project / arguments[1])
     assert main(arguments) == 0
+    assert "Logging error" not in capsys.readouterr().err, "a message that cannot be formatted does not stop a command"
 
 
 def test_the_mean_over_groups_is_made_by_the_printed_commands(

@@ -44,7 +44,8 @@ def evaluate_run(run_folder: Path, config: ExperimentConfig, evaluated: Evaluati
     tasks = evaluated.tasks
     evaluation = evaluation_of(config, checkpoint)
     root, group = evaluated.catalog.root, config.data.group
-    log.info("evaluating %s (group %d) on %d tasks of %s", checkpoint, group, len(tasks), root)
+    novel = "all classes trained on" if group is None else f"group {group}"
+    log.info("evaluating %s (%s) on %d tasks of %s", checkpoint, novel, len(tasks), root)
     evaluator = _open_evaluator(config, evaluated.catalog, checkpoint)
     step = int(read_state(checkpoint)["step"])
     reached = int(read_state(run.latest() or checkpoint)["step"])
