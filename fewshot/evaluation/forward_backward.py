@@ -6,15 +6,13 @@ Nothing is trained, and no sentence is read. n query tokens of a frame, m suppor
 
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor
 
-from episodes.types import Clips, Support
+from episodes.types import Support
 from fewshot.evaluation.nearest import centred, mean_of_pictures, mean_token, shots_of
-from fewshot.evaluation.tokens import answers_of, picture_shares, trunk_tokens
-from fewshot.learners import Decoding
+from fewshot.evaluation.tokens import ClipByClip
 from models.trunk import Trunk
 
 REGIONS = 25  # of a frame
@@ -22,7 +20,7 @@ NEAR = 5.0  # tokens: how far from where it began a match may come back
 SHARPNESS = 8.0  # of a region's log-odds; its mask (more than half of the votes) does not depend on it
 
 
-class ForwardBackwardPredictor:
+class ForwardBackwardPredictor(ClipByClip):
     """A region of the query is foreground if most of its tokens that match there and back match the object."""
 
     @torch.no_grad()
@@ -34,30 +32,17 @@ class ForwardBackwardPredictor:
         self.foreground = torch.cat([shot.foreground.flatten() for shot in shots])
         self.visible = self.foreground + torch.cat([shot.background.flatten() for shot in shots]) > 0.5
 
-    @torch.no_grad()
-    def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:  # noqa: B008, frozen
-        """As `Predicts.predict`; every frame is answered on its own, so there is nothing to decode in chunks."""
-        return answers_of(self._logits, query)
-
-    def _logits(self, query: Clips) -> Tensor:
-        return torch.stack([self._clip(query.select([clip])) for clip in range(len(query))])
-
-    def _clip(self, clip: Clips) -> Tensor:
-        """(T, h, w) of a single clip."""
-        tokens = trunk_tokens(self.trunk, clip)[0]
-        h, w = tokens.shape[-2:]
-        flat = rearrange(tokens, "t c h w -> t (h w) c")
-        visible = picture_shares(clip.valid, (h, w)).flatten()
-        centre = (self.centre + mean_of_pictures(flat, visible)) / 2
+    def _clip(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        centre = (self.centre + mean_of_pictures(tokens, visible.flatten())) / 2
         support = centred(self.tokens[self.visible], centre)
         of_object = self.foreground[self.visible] > 0.5
-        places = torch.cartesian_prod(torch.arange(h), torch.arange(w)).to(flat)
-        seen = visible > 0.5
-        answers = flat.new_full(flat.shape[:2], -SHARPNESS)
-        for answer, frame in zip(answers, centred(flat, centre), strict=True):
+        places = torch.cartesian_prod(*(torch.arange(side) for side in visible.shape)).to(tokens)
+        seen = visible.flatten() > 0.5
+        answers = tokens.new_full(tokens.shape[:2], -SHARPNESS)
+        for answer, frame in zip(answers, centred(tokens, centre), strict=True):
             votes = there_and_back(frame[seen], support, of_object, places[seen])
             answer[seen] = SHARPNESS * shared_votes(votes, regions(frame[seen]))
-        return answers.view(-1, h, w)
+        return answers
 
 
 def there_and_back(query: Tensor, support: Tensor, of_object: Tensor, places: Tensor) -> Tensor:
@@ -73,12 +58,12 @@ def there_and_back(query: Tensor, support: Tensor, of_object: Tensor, places: Te
 
 
 def regions(tokens: Tensor) -> NDArray[np.int32]:
-    """(n, c) unit vectors -> (n,) region of each: at most REGIONS, merged by mean likeness (average linkage)."""
+    """(n, c) unit vectors -> (n,) region of each: at most REGIONS, merged by least variance (Ward)."""
     if len(tokens) < 2:
         return np.ones(len(tokens), np.int32)
     merged = linkage(tokens.cpu().double().numpy(), method="ward")
-    found: NDArray[np.int32] = fcluster(merged, REGIONS, criterion="maxclust")
-    return found
+    region: NDArray[np.int32] = fcluster(merged, REGIONS, criterion="maxclust")
+    return region
 
 
 def shared_votes(votes: Tensor, region: NDArray[np.int32]) -> Tensor:

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from episodes.types import Clips, Support
-from fewshot.evaluation.tokens import answers_of, picture_shares, trunk_tokens
-from fewshot.learners import Decoding
+from episodes.types import Support
+from fewshot.evaluation.tokens import ClipByClip, picture_shares, trunk_tokens
 from models.trunk import Trunk
 
 # Both were chosen on pairs of photographs. A threshold from held-out frames of the support is too high: these frames
@@ -79,7 +78,7 @@ def evidence(tokens: Tensor, shots: list[Shot], centre: Tensor) -> Tensor:
     return torch.stack(votes).mean(0)
 
 
-class NearestPredictor:
+class NearestPredictor(ClipByClip):
     """Every token of the query asks every token of the support; nothing is trained, and no sentence is read."""
 
     @torch.no_grad()
@@ -88,19 +87,6 @@ class NearestPredictor:
         self.shots = shots_of(trunk, support)
         self.centre = mean_token(self.shots)
 
-    @torch.no_grad()
-    def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:  # noqa: B008, frozen
-        """As `Predicts.predict`; every frame is answered on its own, so there is nothing to decode in chunks."""
-        return answers_of(self._logits, query)
-
-    def _logits(self, query: Clips) -> Tensor:
-        return torch.stack([self._clip(query.select([clip])) for clip in range(len(query))])
-
-    def _clip(self, clip: Clips) -> Tensor:
-        """(T, h, w) of a single clip."""
-        tokens = trunk_tokens(self.trunk, clip)[0]
-        h, w = tokens.shape[-2:]
-        flat = rearrange(tokens, "t c h w -> t (h w) c")
-        visible = picture_shares(clip.valid, (h, w)).flatten()
-        centre = (self.centre + mean_of_pictures(flat, visible)) / 2
-        return torch.stack([evidence(frame, self.shots, centre) for frame in flat]).view(-1, h, w) - THRESHOLD
+    def _clip(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        centre = (self.centre + mean_of_pictures(tokens, visible.flatten())) / 2
+        return torch.stack([evidence(frame, self.shots, centre) for frame in tokens]) - THRESHOLD

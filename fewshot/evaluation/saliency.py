@@ -7,43 +7,28 @@ T frames, n tokens of a frame, c channels.
 import cv2
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from episodes.types import Clips, Support
+from episodes.types import Support
 from fewshot.evaluation.nearest import TEMPERATURE, centred, mean_of_pictures
-from fewshot.evaluation.tokens import answers_of, picture_shares, trunk_tokens
-from fewshot.learners import Decoding
+from fewshot.evaluation.tokens import ClipByClip
 from models.trunk import Trunk
 
 
-class SaliencyPredictor:
+class SaliencyPredictor(ClipByClip):
     """The classic boundary prior: a token is foreground if it resembles no token at the border of its frame."""
 
     def __init__(self, trunk: Trunk, support: Support) -> None:
         """support: not looked at; the other rows have it too."""
         self.trunk = trunk
 
-    @torch.no_grad()
-    def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:  # noqa: B008, frozen
-        """As `Predicts.predict`; the threshold is that of the whole clip."""
-        return answers_of(self._logits, query)
-
-    def _logits(self, query: Clips) -> Tensor:
-        return torch.stack([self._clip(query.select([clip])) for clip in range(len(query))])
-
-    def _clip(self, clip: Clips) -> Tensor:
-        """(T, h, w) of a single clip."""
-        tokens = trunk_tokens(self.trunk, clip)[0]
-        h, w = tokens.shape[-2:]
-        flat = rearrange(tokens, "t c h w -> t (h w) c")
-        visible = picture_shares(clip.valid, (h, w))[0]
+    def _clip(self, tokens: Tensor, visible: Tensor) -> Tensor:
         seen = visible.flatten() > 0.5
         border = border_of(visible > 0.5).flatten()
-        kept = centred(flat, mean_of_pictures(flat, visible.flatten()))
+        kept = centred(tokens, mean_of_pictures(tokens, visible.flatten()))
         likeness = torch.exp(TEMPERATURE * (kept @ kept[:, border].transpose(1, 2) - 1.0)).mean(-1)
         salience = -torch.log(likeness + 1e-26)
-        return (salience - otsu_threshold(salience[:, seen])).view(-1, h, w)
+        return salience - otsu_threshold(salience[:, seen])  # one threshold for the whole clip
 
 
 def border_of(visible: Tensor) -> Tensor:

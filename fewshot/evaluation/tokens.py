@@ -3,6 +3,7 @@
 N clips, T frames, c channels, h w the grid.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from episodes.padding import is_tight, pad, size_groups
 from episodes.types import Clips
+from fewshot.learners import Decoding
 from models.trunk import Trunk, in_order
 
 
@@ -37,3 +39,27 @@ def answers_of(logits: Callable[[Clips], Tensor], query: Clips) -> Tensor:
         return in_order(groups, [pad(answers_of(logits, query.select(group)), query.size) for group in groups])
     enlarged = F.interpolate(logits(query), size=query.size, mode="bilinear", align_corners=False)
     return enlarged.sigmoid() * query.valid[:, None]
+
+
+class ClipByClip(ABC):
+    """A row that answers query clips one after the other, from their tokens and without reading the sentence."""
+
+    trunk: Trunk
+
+    @torch.no_grad()
+    def predict(self, query: Clips, decoding: Decoding = Decoding()) -> Tensor:  # noqa: B008, frozen
+        """As `Predicts.predict`; a clip is answered whole, so there is nothing to decode in chunks."""
+        return answers_of(self._logits, query)
+
+    def _logits(self, query: Clips) -> Tensor:
+        answers = []
+        for clip in (query.select([number]) for number in range(len(query))):
+            tokens = trunk_tokens(self.trunk, clip)[0]
+            grid = (tokens.shape[-2], tokens.shape[-1])
+            answer = self._clip(rearrange(tokens, "t c h w -> t (h w) c"), picture_shares(clip.valid, grid)[0])
+            answers.append(answer.view(-1, *grid))
+        return torch.stack(answers)
+
+    @abstractmethod
+    def _clip(self, tokens: Tensor, visible: Tensor) -> Tensor:
+        """tokens (T, h w, c) of a single clip, visible (h, w) in [0, 1] its `picture_shares` -> log-odds (T, h w)."""
