@@ -1,4 +1,4 @@
-"""Folders of pictures -> a library: which objects, photographs and backgrounds there are, of which class, said how.
+"""Folders of pictures -> a library: which objects, photographs and backgrounds there are, their classes and captions.
 
 Objects: PNG or WebP with alpha. A file `captions.csv` (columns path, class, caption) at the folder's root lists the
 pictures to use; without it the class is the sub-folder's name, and the caption the first line of a `.txt` file beside
@@ -73,8 +73,8 @@ def read_library(config: ComposedConfig) -> Library:
         list(pool.map(lambda path: _check_background(path, config.width, config.height), photographs))
     classes = _classes(pictures, config.small_classes)
     files = [path for picture in pictures for path in (picture.path, picture.mask) if path is not None]
-    said = [f"{picture.category}|{picture.caption}" for picture in pictures]
-    return Library(classes, tuple(photographs), _digest([*files, *photographs], said))
+    captions = [f"{picture.category}|{picture.caption}" for picture in pictures]
+    return Library(classes, tuple(photographs), _digest([*files, *photographs], captions))
 
 
 def _read_objects(folder: Path) -> Iterator[Picture]:
@@ -107,10 +107,10 @@ def _read_stills(folder: Path) -> Iterator[Picture]:
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
     if not folder.is_dir():
         raise ComposedError(f"{folder}: no such folder of pictures; correct the path")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
-    if not found:
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    if not pictures:
         raise ComposedError(f"{folder}: holds no picture ({', '.join(endings)}); give another folder")
-    return found
+    return pictures
 
 
 def _category(path: Path, folder: Path) -> str:
@@ -197,7 +197,7 @@ def _classes(pictures: Iterable[Picture], small: str) -> dict[str, tuple[Picture
     return {name: tuple(classes[name]) for name in kept}
 
 
-def _digest(files: Sequence[Path], said: Sequence[str]) -> str:
-    """Of the content of all files and of what is said of them; not of where they lie."""
+def _digest(files: Sequence[Path], captions: Sequence[str]) -> str:
+    """Of the content of all files and of their classes and captions; not of where they lie."""
     with ThreadPoolExecutor(4) as pool:
-        return hashlib.sha256("\n".join([*pool.map(file_digest, files), *said]).encode()).hexdigest()
+        return hashlib.sha256("\n".join([*pool.map(file_digest, files), *captions]).encode()).hexdigest()

@@ -102,8 +102,10 @@ def _described(pictures: Sequence[Picture]) -> bool:
 
 def _apart(first: Picture, second: Picture) -> bool:
     """Whether each caption says something that the other one does not; one that repeats the class says nothing."""
-    said = [set(picture.caption.lower().split()) - set(picture.category.split()) for picture in (first, second)]
-    return bool(said[0] - said[1]) and bool(said[1] - said[0])
+    first_words, second_words = (
+        set(picture.caption.lower().split()) - set(picture.category.split()) for picture in (first, second)
+    )
+    return bool(first_words - second_words) and bool(second_words - first_words)
 
 
 def scene_roles(assignment: Assignment, library: Library, draws: Draws) -> list[Role]:

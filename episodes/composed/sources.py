@@ -81,8 +81,8 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
 def _folder(kind: str, source: Path, sample: str) -> Path:
     """The folder below `source` from which the list's paths lead to files."""
     first = sample.partition("/")[0] if kind == "sweethome3d-furniture" else sample
-    found = sorted(source.rglob(Path(first).name)) if source.is_dir() else []
-    for path in found:
+    candidates = sorted(source.rglob(Path(first).name)) if source.is_dir() else []
+    for path in candidates:
         folder = path.parents[len(Path(first).parts) - 1]
         if (folder / first).is_file():
             return folder

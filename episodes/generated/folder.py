@@ -52,22 +52,22 @@ class Recipe:
                 f"for a benchmark of your own, set {self.key}=null"
             )
         try:
-            found = json.loads(mark.read_text("utf-8"))
+            stored = json.loads(mark.read_text("utf-8"))
         except ValueError as error:
             raise self.error(f"{mark} is not readable as JSON ({error}): remove {out} and write it again") from error
-        if difference := self._difference(found):
+        if difference := self._difference(stored):
             raise self.error(
                 f"{out} holds a benchmark of another recipe ({difference}): give another folder, "
                 "or remove this one first"
             )
         return True
 
-    def _difference(self, found: Any) -> str:
-        if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+    def _difference(self, stored: Any) -> str:
+        if not isinstance(stored, dict) or not isinstance(stored.get("config"), dict):
             return "its config cannot be read"
-        if found.get("version") != self.version:
-            return f"generator version {found.get('version')}, this is {self.version}"
-        old, new = found["config"], self.config
+        if stored.get("version") != self.version:
+            return f"generator version {stored.get('version')}, this is {self.version}"
+        old, new = stored["config"], self.config
         keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
         return ", ".join(f"{key} is {old.get(key)}, asked for {new.get(key)}" for key in keys)
 

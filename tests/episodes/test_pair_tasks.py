@@ -21,8 +21,8 @@ def tasks(catalog: VideoCatalog, **changes: object) -> list[EvaluationTask]:
     return pair_tasks(catalog, [CLASS], **{**given, **changes})  # type: ignore[arg-type]
 
 
-def pairs(found: list[EvaluationTask]) -> list[tuple[str, str]]:
-    return [(task.support[0].video, query.video) for task in found for query in task.queries]
+def pairs(drawn: list[EvaluationTask]) -> list[tuple[str, str]]:
+    return [(task.support[0].video, query.video) for task in drawn for query in task.queries]
 
 
 @pytest.mark.parametrize("shots", [1, 2, 3, 4, 9])
@@ -61,10 +61,10 @@ def test_a_limit_keeps_queries_of_as_many_videos_as_possible(catalog: VideoCatal
 
 
 def test_tasks_read_back_equal_and_repeat(catalog: VideoCatalog, tmp_path: Path) -> None:
-    found = tasks(catalog, support_videos=2)
-    assert found == tasks(catalog, support_videos=2)
-    (tmp_path / "tasks.json").write_text(task_file_text(found, "tiny"))
-    assert read_tasks(tmp_path / "tasks.json", catalog) == found
+    drawn = tasks(catalog, support_videos=2)
+    assert drawn == tasks(catalog, support_videos=2)
+    (tmp_path / "tasks.json").write_text(task_file_text(drawn, "tiny"))
+    assert read_tasks(tmp_path / "tasks.json", catalog) == drawn
 
 
 def test_a_class_with_one_video_is_rejected_or_left_out(tmp_path: Path) -> None:

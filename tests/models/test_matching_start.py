@@ -51,11 +51,11 @@ def test_means_are_unit_vectors_near_what_there_is_and_the_same_every_time() -> 
     centres = F.normalize(drawn(3, DIM), dim=1)
     tokens = F.normalize(centres.repeat(50, 1) + 0.05 * drawn(150, DIM, seed=1), dim=1)
 
-    found = means(tokens, 3)
+    kept = means(tokens, 3)
 
-    torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
-    assert ((found @ centres.T).amax(0) > 0.99).all(), "each of the three has a mean of its own"
-    assert torch.equal(found, means(tokens, 3))
+    torch.testing.assert_close(kept.norm(dim=1), torch.ones(3))
+    assert ((kept @ centres.T).amax(0) > 0.99).all(), "each of the three has a mean of its own"
+    assert torch.equal(kept, means(tokens, 3))
 
 
 @pytest.mark.parametrize("dim", [DIM, CHANNELS + 4], ids=["fewer directions", "more than channels"])

@@ -150,9 +150,9 @@ def test_tokens_of_a_region_share_their_votes() -> None:
 def test_tokens_that_look_alike_are_one_region() -> None:
     kinds = torch.arange(40) % 2
     noise = 0.01 * torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
-    found = regions(torch.eye(3)[kinds] + noise)
-    assert len(set(found)) <= REGIONS
-    assert not set(found[::2]) & set(found[1::2])
+    region = regions(torch.eye(3)[kinds] + noise)
+    assert len(set(region)) <= REGIONS
+    assert not set(region[::2]) & set(region[1::2])
 
 
 def test_the_border_is_that_of_the_picture_and_not_of_its_padding() -> None:
