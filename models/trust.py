@@ -2,7 +2,7 @@
 
 Four numbers that mean the same in every world. Where pictures are unlike those of the training, adapting them alone
 (`learner.scope: matching.trust`) takes back what does not hold there. On pictures like those of the training it costs
-more than it brings: `learner.adapt_above` tells the two apart (experiments/LOG.md).
+more than it brings: `familiar` tells the two apart (experiments/LOG.md).
 """
 
 import torch
@@ -11,7 +11,12 @@ from torch import Tensor, nn
 
 class Trust(nn.Module):
     """Scale and bias of the evidence for the class; factors of the learned change of the embedding (`change`) and of
-    what the mask heads add to the evidence (`added`). Both factors 0: the training-free matcher."""
+    what the mask heads add to the evidence (`added`). Both factors 0: the training-free matcher.
+
+    familiar: the largest loss on a support clip of the training, infinite until the training measures it.
+    """
+
+    familiar: Tensor
 
     def __init__(self, *, adds: bool) -> None:
         """adds: whether a mask head adds to the evidence; the published queries alone do not."""
@@ -20,6 +25,7 @@ class Trust(nn.Module):
         self.bias = nn.Parameter(torch.tensor(0.0))
         self.change = nn.Parameter(torch.tensor(1.0))
         self.added = nn.Parameter(torch.tensor(1.0)) if adds else None
+        self.register_buffer("familiar", torch.tensor(torch.inf))
 
     def evidence(self, log_odds: Tensor) -> Tensor:
         """Of any shape."""

@@ -42,11 +42,10 @@ class LearnerConfig(Section):
         description="With fewer support clips no step is taken: a single clip cannot be queried with another one as "
         "support, and steps on it lowered J&F on novel classes (experiments/LOG.md). With 1, steps are always taken.",
     )
-    adapt_above: float = Field(
-        0.0,
-        ge=0,
-        description="Steps are taken only where the loss on the support is above this before the first step: pictures "
-        "that the weights know already have nothing to teach. 0 = always.",
+    adapt: Literal["always", "unfamiliar"] = Field(
+        "always",
+        description="Whether steps are taken on every support, or only where a clip of it has a larger loss than any "
+        "that the training measured on its own: pictures that the weights know have nothing to teach them.",
     )
     early_stop: bool = Field(
         False,

@@ -33,7 +33,7 @@ def build_learner(config: LearnerConfig, network: FewShotRVOS) -> Learner:
         config.scope,
         early_stop=config.early_stop,
         min_shots=config.min_shots,
-        adapt_above=config.adapt_above,
+        adapt=config.adapt,
     )
     kinds: dict[str, Callable[..., Learner]] = {
         "conditioning": Conditioning,

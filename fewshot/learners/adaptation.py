@@ -36,7 +36,7 @@ class InnerLoop:
     scope: str = "head"
     early_stop: bool = False
     min_shots: int = 1
-    adapt_above: float = 0.0
+    adapt: Literal["always", "unfamiliar"] = "always"
 
 
 class AdaptingLearner(Learner):
@@ -44,8 +44,8 @@ class AdaptingLearner(Learner):
 
     With `early_stop` a part of the support takes no part in the steps (`EncodedClips.hold_out`), and the weights with
     the lowest loss on it answer, those before the first step included: adaptation that does not help is taken back.
-    A support set of fewer than `min_shots` clips is only remembered, and so is one whose loss before the first step is
-    not above `adapt_above`; `snapshots` takes the steps anyway.
+    A support set of fewer than `min_shots` clips is only remembered; with `adapt` "unfamiliar" so is one on which the
+    unadapted weights do no worse than on clips of their training. `snapshots` takes the steps anyway.
     """
 
     def __init__(self, network: FewShotRVOS, *, inner: InnerLoop) -> None:
@@ -89,12 +89,10 @@ class AdaptingLearner(Learner):
         return EncodedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
 
     def _is_unfamiliar(self, shown: EncodedClips) -> bool:
-        """Whether the unadapted weights have a loss above `adapt_above` on the support, each shot left out once."""
-        if self.inner.adapt_above == 0:
+        matching = self.network.head.matching
+        if self.inner.adapt == "always" or matching is None:
             return True
-        turns = range(len(shown.truth.masks))
-        losses = [float(shown.inner_loss(self.network.head, turn)) for turn in turns]
-        return not sum(losses) / len(losses) <= self.inner.adapt_above  # true of NaN
+        return not shown.loss_within_clips(self.network.head) <= float(matching.trust.familiar)  # true of NaN
 
     def _parts(self, shown: EncodedClips) -> tuple[EncodedClips, EncodedClips | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""

@@ -61,6 +61,12 @@ class EncodedClips:
         odd = list(range(1, frames, 2)) or [0]
         return self.take_frames(odd).losses(head, self.take_frames(list(range(0, frames, 2))))["total"]
 
+    def loss_within_clips(self, head: HeadCall) -> float:
+        """How unlike what the head has learned the clips are: the loss of each alone, whose even frames segment its odd
+        frames, as a mean. It can be compared between any numbers of shots."""
+        shots = range(len(self.truth.masks))
+        return sum(float(self.select([shot]).inner_loss(head, 0)) for shot in shots) / len(shots)
+
     def hold_out(self) -> tuple[EncodedClips, EncodedClips]:
         """(what adaptation may use, what it never sees): the last shot, or the last frame of a single shot.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from episodes.errors import ConfigError
-from episodes.types import Clips, Episode, Truth
+from episodes.types import Clips, Episode, Support, Truth
 from fewshot.config.learner import LearnerConfig
 from fewshot.learners import Conditioning, Decoding, Finetune, InnerLoop, Predictor, build_learner
 from fewshot.learners.inner_loss import EncodedClips
@@ -368,20 +368,39 @@ def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop:
 
 
 @pytest.mark.parametrize("shots", [1, 3])
-def test_steps_are_taken_only_on_a_support_whose_loss_is_above_what_the_weights_know(shots: int) -> None:
+def test_steps_are_taken_only_on_a_support_that_is_worse_than_any_of_the_training(shots: int) -> None:
     network = small_network()
-    before = weights(network.head)
+    assert network.head.matching is not None
     support = random_support(shots)
     shown = EncodedClips(network.trunk(support.clips), Truth(support.masks), network.config.loss)
     with torch.no_grad():
-        loss = sum(float(shown.inner_loss(network.head, turn)) for turn in range(shots)) / shots
+        loss = shown.loss_within_clips(network.head.eval())
+    subject = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar"))
 
-    known, new = (
-        Finetune(network, inner=InnerLoop(2, 1e-2, adapt_above=factor * loss)).adapt(support) for factor in (1.1, 0.9)
-    )
+    for factor, adapts in ((1.1, False), (0.9, True)):
+        network.head.matching.trust.familiar.fill_(factor * loss)
+        before = weights(network.head)
+        assert (changed(subject.adapt(support).head, before) != []) == adapts
 
-    assert changed(known.head, before) == []
-    assert changed(new.head, before) != []
+
+def test_a_training_that_measured_nothing_calls_every_support_familiar() -> None:
+    network = small_network()
+
+    adapted = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar")).adapt(random_support(1))
+
+    assert changed(adapted.head, weights(network.head)) == []
+
+
+def test_a_support_is_as_unfamiliar_as_its_clips_are_each_alone() -> None:
+    network = small_network()
+    support = random_support(2)
+
+    def loss(part: Support) -> float:
+        shown = EncodedClips(network.trunk(part.clips), Truth(part.masks), network.config.loss)
+        with torch.no_grad():
+            return shown.loss_within_clips(network.head.eval())
+
+    assert loss(support) == pytest.approx((loss(support.select([0])) + loss(support.select([1]))) / 2, rel=1e-4)
 
 
 def test_a_clip_in_features_is_predicted_like_its_frames() -> None:

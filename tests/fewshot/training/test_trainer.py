@@ -10,6 +10,7 @@ import torch
 from episodes.dataset import collate
 from episodes.errors import ConfigError, ReadError, TrainingError
 from episodes.files import json_digest
+from fewshot.learners import Finetune, InnerLoop
 from fewshot.runs.checkpoint import latest, read_state
 from fewshot.training.trainer import Trainer, train
 from tests.paths import ROOT
@@ -79,6 +80,19 @@ def test_the_frozen_trunk_does_not_change_by_a_bit_and_the_whole_head_does(exper
     held = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
     assert not held & {id(p) for p in trainer.network.trunk.parameters()}
     assert held == {id(p) for p in trainer.network.head.parameters() if p.requires_grad}
+
+
+def test_a_finished_training_adapts_to_none_of_its_own_support_clips(experiment, tmp_path):
+    trainer = Trainer(load_tiny(experiment), tmp_path / "run")
+    trust = trainer.network.head.matching.trust
+    assert trust.familiar.isinf()
+    trainer.run()
+
+    learner = Finetune(trainer.network, inner=InnerLoop(1, 0.1, "matching.trust", adapt="unfamiliar"))
+    supports = [trainer.measured[index].support.select([0]) for index in range(4)]
+    assert all(learner.adapt(support).head.matching.trust.bias == trust.bias for support in supports)
+    trust.familiar.fill_(0.0)
+    assert all(learner.adapt(support).head.matching.trust.bias != trust.bias for support in supports)
 
 
 # --------------------------------------------------------------------------- stop and resume
