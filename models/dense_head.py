@@ -54,7 +54,8 @@ class PriorGate(nn.Module):
 class DenseMaskHead(nn.Module):
     """Mask features at stride 4 and the priors -> one map of logits.
 
-    With priors it starts as the first of them, and learns what to add: at most `bound`, where there is one.
+    With priors it starts as all of them together (of the class and as described), and learns what to add: at most
+    `bound`, where there is one. So the words can rule out an object of the class however small the bound is.
     """
 
     def __init__(self, mask_dim: int, priors: int, bound: float | None = None) -> None:
@@ -69,10 +70,10 @@ class DenseMaskHead(nn.Module):
     def forward(self, features: Tensor, priors: list[Tensor], trust: Tensor | None = None) -> Tensor:
         """features (B T, c, h, w), priors (B, T, h16, w16) log-odds each -> (B T, h, w).
 
-        trust: a scalar, the factor of what is added to the first prior.
+        trust: a scalar, the factor of what is added to the priors.
         """
         if not priors:
             return self.layers(features)[:, 0]
         size = (features.shape[-2], features.shape[-1])
         added = bounded(self.layers(torch.cat([features, evidence(priors, size)], dim=1)), self.bound)
-        return (log_odds(priors[:1], size)[0] + (added if trust is None else trust * added))[:, 0]
+        return (log_odds(priors, size)[0] + (added if trust is None else trust * added))[:, 0]

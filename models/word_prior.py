@@ -17,7 +17,9 @@ from models.positions import coordinates
 MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary velocity
 REACH = 5  # stride-16 cells, 80 pixels: how far a pixel is looked for in a neighbouring frame
 MATCH_SHARPNESS = 30.0  # of its cosines; 10, 30 and 100 tell directions apart equally well (experiments/LOG.md)
-SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
+SHARPNESS = 10.0  # of cosines
+# At the start nearly every pixel looks as the words say, so that the answer is the evidence for the class.
+START_SCALE, START_BIAS = 0.25, 2.0
 
 
 class WordPrior(nn.Module):
@@ -32,8 +34,8 @@ class WordPrior(nn.Module):
         self.embed_words = nn.Sequential(
             nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         )
-        self.scale = nn.Parameter(torch.tensor(1.0))
-        self.bias = nn.Parameter(torch.tensor(0.0))
+        self.scale = nn.Parameter(torch.tensor(START_SCALE))
+        self.bias = nn.Parameter(torch.tensor(START_BIAS))
 
     def forward(self, pyramid: Pyramid, valid16: Tensor, times: Tensor, words: Tensor, word_valid: Tensor) -> Tensor:
         """Trunk features of B clips of T frames, valid16 (B, h16, w16) bool, times (B, T) in [0, 1], words (B, L, D) of
