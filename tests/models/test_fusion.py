@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.dense_head import DenseMaskHead, PriorGate, evidence
+from models.dense_head import DenseMaskHead, PriorGate, evidence, log_odds
 from models.fusion import TextFusion
 
 HIDDEN = 32
@@ -104,20 +104,31 @@ def test_the_gate_lets_a_feature_through_by_the_prior() -> None:
 @pytest.mark.parametrize("priors", [0, 1, 2])
 def test_the_dense_head_gives_one_map_at_the_size_of_its_features(priors: int) -> None:
     head = DenseMaskHead(8, priors)
-    log_odds = [drawn(2, 3, 2, 3, seed=seed) for seed in range(priors)]
+    maps = [drawn(2, 3, 2, 3, seed=seed) for seed in range(priors)]
 
-    assert head(drawn(6, 8, 8, 12), log_odds).shape == (6, 8, 12)
+    assert head(drawn(6, 8, 8, 12), maps).shape == (6, 8, 12)
 
 
-def test_the_dense_head_starts_as_its_first_prior_and_never_leaves_it_by_more_than_the_bound() -> None:
-    first, second = drawn(1, 2, 2, 3, seed=1), drawn(1, 2, 2, 3, seed=2)
+def test_the_dense_head_starts_as_its_priors_together_and_never_leaves_them_by_more_than_the_bound() -> None:
+    of_class, of_words = drawn(1, 2, 2, 3, seed=1), drawn(1, 2, 2, 3, seed=2)
+    together = log_odds([of_class, of_words], (2, 3))[0][:, 0]
     features = 100 * drawn(2, 8, 2, 3)
     free, bounded = DenseMaskHead(8, 2), DenseMaskHead(8, 2, bound=0.5)
 
-    assert torch.equal(free(features, [first, second]), first[0])
+    assert torch.equal(free(features, [of_class, of_words]), together)
     with torch.no_grad():
         for head in (free, bounded):
             head.layers[-1].weight.fill_(1.0)
 
-    assert (free(features, [first, second]) - first[0]).abs().max() > 5
-    assert 0.49 < (bounded(features, [first, second]) - first[0]).abs().max() <= 0.5 + 1e-6
+    assert (free(features, [of_class, of_words]) - together).abs().max() > 5
+    assert 0.49 < (bounded(features, [of_class, of_words]) - together).abs().max() <= 0.5 + 1e-6
+
+
+def test_words_rule_out_what_the_class_allows_whatever_the_bound() -> None:
+    head = DenseMaskHead(8, 2, bound=0.5)
+    of_class, of_words = torch.full((1, 1, 2, 2), 4.0), torch.tensor([[6.0, -6.0], [6.0, -6.0]])[None, None]
+
+    answer = head(drawn(1, 8, 2, 2), [of_class, of_words])[0]
+
+    assert (answer[:, 0] > 3).all()
+    assert (answer[:, 1] < -3).all()
