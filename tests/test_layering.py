@@ -13,8 +13,9 @@ ALLOWED = {"episodes": {"episodes"}, "models": {"models", "episodes"}, "fewshot"
 # What `models` may know of `episodes`: the typed batches, their padding, the errors that the command line understands,
 # and the base of all config sections.
 SHARED_WITH_MODELS = {"episodes.types", "episodes.padding", "episodes.errors", "episodes.config"}
-COMMAND_LINE = {Path("fewshot/cli.py"), Path("fewshot/__main__.py")}
 FILES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+COMMAND_LINE = {Path("fewshot/cli.py"), Path("fewshot/__main__.py")}
+COMMAND_LINE |= {path for path in FILES if path.parts[1] == "commands"}
 
 
 def imported(path):

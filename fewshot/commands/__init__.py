@@ -1,0 +1,1 @@
+"""What each command does with its arguments. Handlers import what they need: `--help` answers at once."""
