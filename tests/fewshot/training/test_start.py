@@ -17,10 +17,11 @@ SMALL: dict[str, Any] = {
 }
 # The rows of one table: the network with a support of one clip, and the same rows without training.
 ASKED = (
-    "train.steps=0 train.validate_every=0 episodes.validation_videos=0 episodes.support_frames=1 episodes.query_frames=1",
-    "data.short_side=128 data.glyphs=null machine.threads=1 machine.evaluation_workers=1 machine.save_overlays=0",
-    "evaluate.seeds=[0] evaluate.shots=[1] evaluate.support_videos=1 evaluate.support_frames=2",
-    "evaluate.max_queries_per_class=1 evaluate.methods=[nearest,conditioning] evaluate.controls=[]",
+    "train.steps=0 train.validate_every=0 episodes.validation_videos=0 episodes.support_frames=1",
+    "episodes.query_frames=1 data.short_side=128 data.glyphs=null machine.threads=1",
+    "machine.evaluation_workers=1 machine.save_overlays=0 evaluate.seeds=[0] evaluate.shots=[1]",
+    "evaluate.support_videos=1 evaluate.support_frames=2 evaluate.max_queries_per_class=1 evaluate.controls=[]",
+    "evaluate.methods=[nearest,conditioning]",
     "evaluate.scoring=[paper] evaluate.bootstrap_samples=10",
 )
 
