@@ -76,6 +76,11 @@ class MaskConfig(Section):
         description="The most, in log-odds, that a mask head adds to the evidence of `match` or takes from it, so that "
         "masks are refined without choosing another object; null = no limit.",
     )
+    start: Literal["class", "class_and_words"] = Field(
+        "class",
+        description="What a mask starts as, before mask heads add to it: the evidence for the class, or that times the "
+        "word prior, so that words can rule out an object of the class where `bound` limits what is added.",
+    )
     vl_strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
         (4, 8, 16, 32), description="Strides whose FPN stage has a vision-language block; published: all four."
     )
@@ -186,6 +191,8 @@ class ModelConfig(Section):
             )
         if self.query_mode == "dab" and self.mask.head != "dense" and len(self.levels) != 4:
             raise ValueError(f"query_mode dab needs the four levels [8, 16, 32, 64], found {list(self.levels)}")
+        if self.mask.start == "class_and_words" and not (self.word_prior and self.affinity.stages == ("match",)):
+            raise ValueError("mask.start class_and_words needs word_prior: true and affinity.stages: [match]")
         if self.mask.head == "dense" and self.encoder_layers == 0:
             raise ValueError("mask.head dense needs encoder_layers of at least 1: nothing else reads the level 64")
         return self

@@ -54,13 +54,14 @@ class PriorGate(nn.Module):
 class DenseMaskHead(nn.Module):
     """Mask features at stride 4 and the priors -> one map of logits.
 
-    With priors it starts as all of them together (of the class and as described), and learns what to add: at most
-    `bound`, where there is one. So the words can rule out an object of the class however small the bound is.
+    With priors it starts as the first of them, or as all of them `together` (of the class and as described), and learns
+    what to add: at most `bound`, where there is one.
     """
 
-    def __init__(self, mask_dim: int, priors: int, bound: float | None = None) -> None:
+    def __init__(self, mask_dim: int, priors: int, bound: float | None = None, together: bool = False) -> None:
         super().__init__()
         self.bound = bound
+        self.together = together
         self.layers = nn.Sequential(
             nn.Conv2d(mask_dim + evidence_count(priors), mask_dim, 3, padding=1), nn.ReLU(), nn.Conv2d(mask_dim, 1, 1)
         )
@@ -70,10 +71,11 @@ class DenseMaskHead(nn.Module):
     def forward(self, features: Tensor, priors: list[Tensor], trust: Tensor | None = None) -> Tensor:
         """features (B T, c, h, w), priors (B, T, h16, w16) log-odds each -> (B T, h, w).
 
-        trust: a scalar, the factor of what is added to the priors.
+        trust: a scalar, the factor of what is added to the start.
         """
         if not priors:
             return self.layers(features)[:, 0]
         size = (features.shape[-2], features.shape[-1])
         added = bounded(self.layers(torch.cat([features, evidence(priors, size)], dim=1)), self.bound)
-        return (log_odds(priors, size)[0] + (added if trust is None else trust * added))[:, 0]
+        start = log_odds(priors if self.together else priors[:1], size)[0]
+        return (start + (added if trust is None else trust * added))[:, 0]

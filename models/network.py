@@ -32,6 +32,9 @@ def build_head(
     c, affinity, mask, levels = config.hidden, config.affinity, config.mask, len(config.levels)
     match = affinity.stages == ("match",)
     priors = match + config.word_prior
+    together = mask.start == "class_and_words"
+    # Where words are a part of what a mask starts as, they first let every pixel pass.
+    words = {"scale": 0.25, "bias": 2.0} if together else {}
     queries = mask.head != "dense"
     attention = {"heads": config.heads, "levels": levels, "points": config.points, "ffn": config.ffn}
     return Head(
@@ -63,7 +66,7 @@ def build_head(
         )
         if match
         else None,
-        word_prior=WordPrior(channels, text_dim, hidden=config.word_hidden, dim=config.word_dim)
+        word_prior=WordPrior(channels, text_dim, hidden=config.word_hidden, dim=config.word_dim, **words)
         if config.word_prior
         else None,
         prior_gate=PriorGate(c, priors) if priors else None,
@@ -90,7 +93,7 @@ def build_head(
         if queries
         else None,
         dynamic=DynamicMaskHead(c, mask.mask_dim) if queries else None,
-        dense=DenseMaskHead(mask.mask_dim, priors, mask.bound) if mask.head != "query" else None,
+        dense=DenseMaskHead(mask.mask_dim, priors, mask.bound, together) if mask.head != "query" else None,
     )
 
 

@@ -17,15 +17,16 @@ from models.positions import coordinates
 MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary velocity
 REACH = 5  # stride-16 cells, 80 pixels: how far a pixel is looked for in a neighbouring frame
 MATCH_SHARPNESS = 30.0  # of its cosines; 10, 30 and 100 tell directions apart equally well (experiments/LOG.md)
-SHARPNESS = 10.0  # of cosines
-# At the start nearly every pixel looks as the words say, so that the answer is the evidence for the class.
-START_SCALE, START_BIAS = 0.25, 2.0
+SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
 
 
 class WordPrior(nn.Module):
     """log mean exp over the words of a pixel's similarity to each, as log-odds."""
 
-    def __init__(self, channels: dict[int, int], text_dim: int, *, hidden: int, dim: int) -> None:
+    def __init__(
+        self, channels: dict[int, int], text_dim: int, *, hidden: int, dim: int, scale: float = 1.0, bias: float = 0.0
+    ) -> None:
+        """scale, bias: of the log-odds, before any training."""
         super().__init__()
         self.seen = nn.Conv2d(channels[8] + channels[16] + channels[32], hidden, 1)
         self.embed_pixels = nn.Sequential(*embedding_layers(hidden, dim))
@@ -34,8 +35,8 @@ class WordPrior(nn.Module):
         self.embed_words = nn.Sequential(
             nn.LayerNorm(text_dim), nn.Linear(text_dim, hidden), nn.GELU(), nn.Linear(hidden, dim)
         )
-        self.scale = nn.Parameter(torch.tensor(START_SCALE))
-        self.bias = nn.Parameter(torch.tensor(START_BIAS))
+        self.scale = nn.Parameter(torch.tensor(scale))
+        self.bias = nn.Parameter(torch.tensor(bias))
 
     def forward(self, pyramid: Pyramid, valid16: Tensor, times: Tensor, words: Tensor, word_valid: Tensor) -> Tensor:
         """Trunk features of B clips of T frames, valid16 (B, h16, w16) bool, times (B, T) in [0, 1], words (B, L, D) of

@@ -109,23 +109,24 @@ def test_the_dense_head_gives_one_map_at_the_size_of_its_features(priors: int) -
     assert head(drawn(6, 8, 8, 12), maps).shape == (6, 8, 12)
 
 
-def test_the_dense_head_starts_as_its_priors_together_and_never_leaves_them_by_more_than_the_bound() -> None:
+@pytest.mark.parametrize("together", [False, True])
+def test_the_dense_head_starts_as_its_priors_and_never_leaves_them_by_more_than_the_bound(together: bool) -> None:
     of_class, of_words = drawn(1, 2, 2, 3, seed=1), drawn(1, 2, 2, 3, seed=2)
-    together = log_odds([of_class, of_words], (2, 3))[0][:, 0]
+    start = log_odds([of_class, of_words], (2, 3))[0][:, 0] if together else of_class[0]
     features = 100 * drawn(2, 8, 2, 3)
-    free, bounded = DenseMaskHead(8, 2), DenseMaskHead(8, 2, bound=0.5)
+    free, bounded = (DenseMaskHead(8, 2, bound, together) for bound in (None, 0.5))
 
-    assert torch.equal(free(features, [of_class, of_words]), together)
+    assert torch.equal(free(features, [of_class, of_words]), start)
     with torch.no_grad():
         for head in (free, bounded):
             head.layers[-1].weight.fill_(1.0)
 
-    assert (free(features, [of_class, of_words]) - together).abs().max() > 5
-    assert 0.49 < (bounded(features, [of_class, of_words]) - together).abs().max() <= 0.5 + 1e-6
+    assert (free(features, [of_class, of_words]) - start).abs().max() > 5
+    assert 0.49 < (bounded(features, [of_class, of_words]) - start).abs().max() <= 0.5 + 1e-6
 
 
 def test_words_rule_out_what_the_class_allows_whatever_the_bound() -> None:
-    head = DenseMaskHead(8, 2, bound=0.5)
+    head = DenseMaskHead(8, 2, bound=0.5, together=True)
     of_class, of_words = torch.full((1, 1, 2, 2), 4.0), torch.tensor([[6.0, -6.0], [6.0, -6.0]])[None, None]
 
     answer = head(drawn(1, 8, 2, 2), [of_class, of_words])[0]
