@@ -13,7 +13,7 @@ class Trust(nn.Module):
     """Scale and bias of the evidence for the class; factors of the learned change of the embedding (`change`) and of
     what the mask heads add to the evidence (`added`). Both factors 0: the training-free matcher.
 
-    familiar: the largest loss on a support clip of the training, infinite until the training measures it.
+    familiar: the loss that support clips of the training stay below, but for the worst; infinite until it is measured.
     """
 
     familiar: Tensor

@@ -44,8 +44,8 @@ class LearnerConfig(Section):
     )
     adapt: Literal["always", "unfamiliar"] = Field(
         "always",
-        description="Whether steps are taken on every support, or only where a clip of it has a larger loss than any "
-        "that the training measured on its own: pictures that the weights know have nothing to teach them.",
+        description="Whether steps are taken on every support, or only where the loss on its clips is larger than on "
+        "19 of 20 that the weights were trained on: pictures that they know have nothing to teach them.",
     )
     early_stop: bool = Field(
         False,

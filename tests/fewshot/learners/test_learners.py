@@ -368,7 +368,7 @@ def test_fewer_shots_than_asked_for_are_remembered_and_teach_nothing(early_stop:
 
 
 @pytest.mark.parametrize("shots", [1, 3])
-def test_steps_are_taken_only_on_a_support_that_is_worse_than_any_of_the_training(shots: int) -> None:
+def test_steps_are_taken_only_on_a_support_that_is_worse_than_those_of_the_training(shots: int) -> None:
     network = small_network()
     assert network.head.matching is not None
     support = random_support(shots)
