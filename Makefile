@@ -1,4 +1,5 @@
-# make demo    install if needed, write the benchmark, train, evaluate, print the results table
+# make demo    install if needed, write the benchmark, train, evaluate, print the results table; then evaluate the weights
+#              that come with the project on new clips of pictures of their training
 # make test    install if needed, run all tests
 # make check   ruff, mypy, then the tests: what CI runs
 # PYTHON=...   interpreter to make .venv with; ARGS=... values for the demonstration, e.g. ARGS="train.steps=50 --out runs/try"
@@ -21,6 +22,9 @@ export TOKENIZERS_PARALLELISM := false
 
 demo: install
 	$(RUN) run.py run experiments/demo.yaml $(ARGS)
+	$(RUN) run.py data compose data/pictures videos_per_class=2 frames=4 seed=1
+	$(RUN) run.py evaluate release evaluate.transfer.root=data/pictures evaluate.transfer.seen=keep evaluate.max_queries_per_class=1 \
+		evaluate.support_frames=3 evaluate.scoring=[paper] evaluate.methods=[nearest,conditioning] --out runs/demo-pictures
 
 test: install
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(RUN) -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)

@@ -1,4 +1,4 @@
-"""The arguments of every command: their names, help and examples. What a command does is in `fewshot.cli`."""
+"""The arguments of every command: their names, help and examples. What a command does is in `fewshot.commands`."""
 
 from __future__ import annotations
 

@@ -92,8 +92,10 @@ class Segmenter:
         return next(self.network.parameters()).device
 
     def adapt(self, support: Sequence[AnnotatedClip]) -> AdaptedSegmenter:
-        """Take in K annotated clips of the new class, as the run's learner does, with gradient steps from
-        `learner.min_shots` clips on. The model stays unchanged. UserError without clips, or if their lengths differ.
+        """Take in K annotated clips of the new class, as the run's learner does, with gradient steps where
+        its config asks for them (`learner.min_shots`, `learner.adapt`).
+
+        The model stays unchanged. UserError without clips, or if their lengths differ.
         """
         lengths = sorted({len(clip.frames) for clip in support})
         if len(lengths) != 1:

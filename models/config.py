@@ -78,8 +78,9 @@ class MaskConfig(Section):
     )
     start: Literal["class", "class_and_words"] = Field(
         "class",
-        description="What a mask starts as, before mask heads add to it: the evidence for the class, or that times the "
-        "word prior, so that words can rule out an object of the class where `bound` limits what is added.",
+        description="What dense logits start as, before the head adds to them: the first prior (of the class, where "
+        "there is `match`), or the probability of the class times that of the words, so that words can rule out an "
+        "object of the class where `bound` limits what is added.",
     )
     vl_strides: tuple[Literal[4, 8, 16, 32], ...] = Field(
         (4, 8, 16, 32), description="Strides whose FPN stage has a vision-language block; published: all four."
@@ -191,8 +192,12 @@ class ModelConfig(Section):
             )
         if self.query_mode == "dab" and self.mask.head != "dense" and len(self.levels) != 4:
             raise ValueError(f"query_mode dab needs the four levels [8, 16, 32, 64], found {list(self.levels)}")
-        if self.mask.start == "class_and_words" and not (self.word_prior and self.affinity.stages == ("match",)):
-            raise ValueError("mask.start class_and_words needs word_prior: true and affinity.stages: [match]")
+        if self.mask.start == "class_and_words" and (
+            not self.word_prior or self.affinity.stages != ("match",) or self.mask.head == "query"
+        ):
+            raise ValueError(
+                "mask.start class_and_words needs word_prior true, affinity.stages [match], mask.head dense or hybrid"
+            )
         if self.mask.head == "dense" and self.encoder_layers == 0:
             raise ValueError("mask.head dense needs encoder_layers of at least 1: nothing else reads the level 64")
         return self

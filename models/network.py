@@ -18,7 +18,7 @@ from models.head import Head, Prediction
 from models.mask_head import CrossModalFPN, DynamicMaskHead
 from models.matching import MatchingAffinity
 from models.trunk import Trunk
-from models.word_prior import WordPrior
+from models.word_prior import PASSING_BIAS, PASSING_SCALE, WordPrior
 
 
 def build_head(
@@ -33,8 +33,7 @@ def build_head(
     match = affinity.stages == ("match",)
     priors = match + config.word_prior
     together = mask.start == "class_and_words"
-    # Where words are a part of what a mask starts as, they first let every pixel pass.
-    words = {"scale": 0.25, "bias": 2.0} if together else {}
+    words = {"scale": PASSING_SCALE, "bias": PASSING_BIAS} if together else {}
     queries = mask.head != "dense"
     attention = {"heads": config.heads, "levels": levels, "points": config.points, "ffn": config.ffn}
     return Head(

@@ -18,6 +18,8 @@ MOTION_GAIN = 8.0  # an eighth of the picture in the whole video is an ordinary 
 REACH = 5  # stride-16 cells, 80 pixels: how far a pixel is looked for in a neighbouring frame
 MATCH_SHARPNESS = 30.0  # of its cosines; 10, 30 and 100 tell directions apart equally well (experiments/LOG.md)
 SHARPNESS = 10.0  # of cosines: log-odds of one word lie in [-10, 10]
+# With these nearly every pixel looks as the words say: log-odds in [-0.5, 4.5] before any training.
+PASSING_SCALE, PASSING_BIAS = 0.25, 2.0
 
 
 class WordPrior(nn.Module):

@@ -7,14 +7,10 @@ from collections.abc import Callable
 
 def _glyphs(options: argparse.Namespace) -> int:
     from episodes.glyphs.config import GlyphsConfig
-    from fewshot.config.document import Document, merge, parse_override
-    from fewshot.config.experiment import check_section
+    from fewshot.config.experiment import section_of
     from fewshot.runs.embedded import write_benchmark
 
-    document = Document({}, {})
-    for text in options.overrides:
-        document = merge(document, parse_override(text))
-    config = check_section(GlyphsConfig, document, "The generator's config")
+    config = section_of(GlyphsConfig, options.overrides, "The generator's config")
     write_benchmark(options.out, config, options.workers)
     print(f"Mini-Ref-Glyphs is in {options.out}; {options.out / 'contact_sheet.png'} shows it")
     return 0
@@ -22,14 +18,10 @@ def _glyphs(options: argparse.Namespace) -> int:
 
 def _compose(options: argparse.Namespace) -> int:
     from episodes.composed.config import FOLDERS, ComposedConfig
-    from fewshot.config.document import Document, merge, parse_override
-    from fewshot.config.experiment import check_section
+    from fewshot.config.experiment import section_of
     from fewshot.runs.embedded import write_benchmark
 
-    document = Document({}, {})
-    for text in options.overrides:
-        document = merge(document, parse_override(text))
-    values = check_section(ComposedConfig, document, "The generator's config")
+    values = section_of(ComposedConfig, options.overrides, "The generator's config")
     given = {name: getattr(options, name) for name in FOLDERS if getattr(options, name)}
     without = tuple(name.strip() for name in options.without.split(",") if name.strip())
     config = values.model_copy(update={**given, **({"without": without} if without else {})})

@@ -91,6 +91,16 @@ class ExperimentConfig(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _familiarity_can_be_measured(self) -> Self:
+        if self.learner.adapt == "unfamiliar" and self.model.affinity.stages != ("match",):
+            raise ValueError(
+                "learner.adapt unfamiliar needs model.affinity.stages [match], found "
+                f"{list(self.model.affinity.stages)}: set learner.adapt=always, and learner.scope=head where it "
+                "names a part of `matching`"
+            )
+        return self
+
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """The experiment in file `path` with `key=value` overrides, checked. Raises ConfigError."""
@@ -114,6 +124,14 @@ def check_section(model: type[SectionT], document: Document, source: str) -> Sec
         return model.model_validate_json(json.dumps(document.values), strict=True)
     except ValidationError as error:
         raise ConfigError(explain(error, model, document, source)) from error
+
+
+def section_of(model: type[SectionT], overrides: Sequence[str], source: str) -> SectionT:
+    """The class's defaults with `key=value` overrides, checked. Raises ConfigError."""
+    document = Document({}, {})
+    for text in overrides:
+        document = merge(document, parse_override(text))
+    return check_section(model, document, source)
 
 
 def plain(config: BaseModel) -> dict[str, Any]:

@@ -40,12 +40,12 @@ class LearnerConfig(Section):
         2,
         ge=1,
         description="With fewer support clips no step is taken: a single clip cannot be queried with another one as "
-        "support, and steps on it lowered J&F on novel classes (experiments/LOG.md). With 1, steps are always taken.",
+        "support, and steps of the whole head lowered J&F on novel classes (experiments/LOG.md).",
     )
     adapt: Literal["always", "unfamiliar"] = Field(
         "always",
         description="Whether steps are taken on every support, or only where the loss on its clips is larger than on "
-        "19 of 20 that the weights were trained on: pictures that they know have nothing to teach them.",
+        "95 % of those that the weights were trained on (affinity `match`; clips of one frame do not tell).",
     )
     early_stop: bool = Field(
         False,

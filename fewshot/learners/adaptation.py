@@ -89,10 +89,12 @@ class AdaptingLearner(Learner):
         return EncodedClips(self.network.trunk(support.clips), Truth(support.masks), self.network.config.loss)
 
     def _is_unfamiliar(self, shown: EncodedClips) -> bool:
+        """Clips of one frame do not show it, and count as familiar."""
         matching = self.network.head.matching
         if self.inner.adapt == "always" or matching is None:
             return True
-        return not shown.loss_within_clips(self.network.head) <= float(matching.trust.familiar)  # true of NaN
+        frames = shown.truth.masks.shape[1]
+        return frames > 1 and not shown.loss_within_clips(self.network.head) <= float(matching.trust.familiar_loss)
 
     def _parts(self, shown: EncodedClips) -> tuple[EncodedClips, EncodedClips | None]:
         """The part of the support that the steps see, and the part that they do not (None without early_stop)."""

@@ -1,31 +1,42 @@
-"""What a trained network knows of the pictures that it was trained on: which support sets are unlike them."""
+"""Which support clips a trained network knows: those on which its loss is no larger than on clips of its training."""
+
+import logging
 
 import torch
 
 from episodes.mixture import Mixture
 from episodes.types import Episode, Truth
+from fewshot.config.experiment import ExperimentConfig
 from fewshot.learners.inner_loss import EncodedClips
 from models.network import FewShotRVOS
 
+log = logging.getLogger(__name__)
+
 MEASURED_EPISODES = 64
-FAMILIAR = 0.95  # share of them; the worst has a loss like that of another world (experiments/LOG.md)
+FAMILIAR_SHARE = 0.95  # the worst clip of a training has a loss like clips of another benchmark (experiments/LOG.md)
+
+
+def as_measured(config: ExperimentConfig) -> ExperimentConfig:
+    """The experiment with episodes as they are measured: with the right names in their sentences, like the support sets
+    that are adapted to, and clips of two frames or more, since the odd frames are segmented by the even ones."""
+    frames = max(2, config.episodes.support_frames)
+    episodes = config.episodes.model_copy(update={"shots": 1, "support_frames": frames, "name_shuffle": 0.0})
+    return config.model_copy(update={"episodes": episodes})
 
 
 @torch.no_grad()
 def measure_familiar(network: FewShotRVOS, dataset: Mixture[Episode], device: torch.device) -> None:
-    """Set `Trust.familiar`, if the network has one: the loss that the first support clips of nearly all of the first
-    episodes stay below.
-
-    dataset: support clips of at least two frames, since the odd frames are segmented with the even ones as support.
-    """
+    """Set `Trust.familiar_loss`, if the network has one, from the support clips of the first episodes `as_measured`."""
     if network.head.matching is None:
         return
     was_training = network.training
     network.eval()
     losses = []
     for index in range(MEASURED_EPISODES):
-        shown = dataset[index].to(device).support.select([0])
+        shown = dataset[index].to(device).support
         clip = EncodedClips(network.trunk(shown.clips), Truth(shown.masks), network.config.loss)
         losses.append(clip.loss_within_clips(network.head))
-    network.head.matching.trust.familiar.fill_(torch.tensor(losses).quantile(FAMILIAR))
+    found = torch.tensor(losses).quantile(FAMILIAR_SHARE)
+    network.head.matching.trust.familiar_loss.fill_(found)
+    log.info("familiar are support clips with a loss up to %.2f", found)
     network.train(was_training)

@@ -34,7 +34,7 @@ from fewshot.runs.origin import run_origin, training_origin
 from fewshot.runs.progress import Progress
 from fewshot.runs.randomness import TRAINING_STEP, torch_randomness
 from fewshot.runs.run import Run
-from fewshot.training.familiarity import measure_familiar
+from fewshot.training.familiarity import as_measured, measure_familiar
 from fewshot.training.start import start_matching
 from fewshot.training.validation import Validation
 
@@ -86,9 +86,7 @@ class Trainer:
         augment = config.episodes.augment
         # Kept features are those of unchanged frames.
         self.dataset = self._episodes(self.samplers, features if augment is None else None, augment)
-        pairs = {"shots": 1, "support_frames": max(2, config.episodes.support_frames)}
-        of_pairs = config.model_copy(update={"episodes": config.episodes.model_copy(update=pairs)})
-        self.measured = self._episodes(build_samplers(of_pairs, data, "train"), features)
+        self.measured = self._episodes(build_samplers(as_measured(config), data, "train"), features)
         given = config.initial_folder
         if checkpoint is None and (given is None or lacks(given, "matching")):
             start_matching(self.network, self.dataset, self.accelerator.device)
@@ -208,10 +206,11 @@ class Trainer:
                             runlog.scalars(done, "train", report)
                             if of_learner := self.learner.report():
                                 runlog.scalars(done, "learner", of_learner)
-                        if self.validation is not None and self._due(done, self.config.train.validate_every):
-                            score = self._validate(runlog, done)
-                        if score is not None or done == steps:  # of these checkpoints one is evaluated
+                        validates = self.validation is not None and self._due(done, self.config.train.validate_every)
+                        if validates or done == steps:  # one of these checkpoints is evaluated
                             measure_familiar(self.network, self.measured, self.accelerator.device)
+                        if validates:
+                            score = self._validate(runlog, done)
                         # What is validated is saved: which checkpoint is the best never depends on checkpoint_every.
                         if score is not None or self._due(done, self.config.machine.checkpoint_every):
                             self._save(done, score)

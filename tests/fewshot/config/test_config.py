@@ -124,6 +124,13 @@ def test_early_stop_takes_one_frame_where_no_step_is_taken_on_a_single_clip(writ
     assert load_config(write(MINIMAL), ["learner.early_stop=true", *overrides]).learner.early_stop
 
 
+@pytest.mark.parametrize("stages", ["[]", "[self,cross]"])
+def test_only_the_matching_affinity_can_tell_what_is_unfamiliar(write, stages):
+    asked = [f"model.affinity.stages={stages}", "learner.adapt=unfamiliar"]
+    assert "set learner.adapt=always" in rejected(write(MINIMAL), *asked)
+    load_config(write(MINIMAL), [asked[0], "learner.adapt=always"])
+
+
 # --------------------------------------------------------------------------- rejected files
 
 

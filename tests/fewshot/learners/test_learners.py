@@ -346,11 +346,12 @@ def test_the_config_chooses_the_learner() -> None:
     network = small_network()
 
     plain = build_learner(LearnerConfig(), network)
-    tuned = build_learner(LearnerConfig(name="finetune", steps=3, learning_rate=1e-3, scope="matching"), network)
+    values = {"steps": 3, "learning_rate": 1e-3, "scope": "matching", "adapt": "unfamiliar"}
+    tuned = build_learner(LearnerConfig.model_validate({"name": "finetune", **values}), network)
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
-    assert tuned.inner == InnerLoop(3, 1e-3, "matching", min_shots=2)
+    assert tuned.inner == InnerLoop(3, 1e-3, "matching", min_shots=2, adapt="unfamiliar")
 
 
 @pytest.mark.parametrize("early_stop", [False, True])
@@ -378,7 +379,7 @@ def test_steps_are_taken_only_on_a_support_that_is_worse_than_those_of_the_train
     subject = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar"))
 
     for factor, adapts in ((1.1, False), (0.9, True)):
-        network.head.matching.trust.familiar.fill_(factor * loss)
+        network.head.matching.trust.familiar_loss.fill_(factor * loss)
         before = weights(network.head)
         assert (changed(subject.adapt(support).head, before) != []) == adapts
 
@@ -389,6 +390,17 @@ def test_a_training_that_measured_nothing_calls_every_support_familiar() -> None
     adapted = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar")).adapt(random_support(1))
 
     assert changed(adapted.head, weights(network.head)) == []
+
+
+def test_clips_of_one_frame_do_not_show_that_they_are_unfamiliar() -> None:
+    network = small_network()
+    assert network.head.matching is not None
+    network.head.matching.trust.familiar_loss.fill_(0.0)
+    before = weights(network.head)
+    subject = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar"))
+
+    assert changed(subject.adapt(random_support(1, frames=1)).head, before) == []
+    assert changed(subject.adapt(random_support(1, frames=2)).head, before) != []
 
 
 def test_a_support_is_as_unfamiliar_as_its_clips_are_each_alone() -> None:

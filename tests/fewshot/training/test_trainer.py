@@ -12,6 +12,7 @@ from episodes.errors import ConfigError, ReadError, TrainingError
 from episodes.files import json_digest
 from fewshot.learners import Finetune, InnerLoop
 from fewshot.runs.checkpoint import latest, read_state
+from fewshot.training.familiarity import MEASURED_EPISODES
 from fewshot.training.trainer import Trainer, train
 from tests.paths import ROOT
 from tests.random_clips import mixed_support, random_episodes
@@ -82,18 +83,30 @@ def test_the_frozen_trunk_does_not_change_by_a_bit_and_the_whole_head_does(exper
     assert held == {id(p) for p in trainer.network.head.parameters() if p.requires_grad}
 
 
-def test_a_finished_training_adapts_to_hardly_any_of_its_own_support_clips(experiment, tmp_path):
-    trainer = Trainer(load_tiny(experiment), tmp_path / "run")
+def test_a_finished_training_knows_the_loss_that_nearly_all_of_its_support_clips_stay_below(experiment, tmp_path):
+    trainer = Trainer(load_tiny(experiment, "episodes.shots=2", "episodes.support_frames=1"), tmp_path / "run")
     trust = trainer.network.head.matching.trust
-    assert trust.familiar.isinf()
+    assert trust.familiar_loss.isinf()
     trainer.run()
 
+    supports = [trainer.measured[index].support for index in range(MEASURED_EPISODES)]
+    assert {support.masks.shape[:2] for support in supports} == {(1, 2)}, "single clips, of two frames"
     learner = Finetune(trainer.network, inner=InnerLoop(1, 0.1, "matching.trust", adapt="unfamiliar"))
-    supports = [trainer.measured[index].support.select([0]) for index in range(40)]
     adapted = [learner.adapt(support).head.matching.trust.bias != trust.bias for support in supports]
-    assert sum(adapted) <= 4
-    trust.familiar.fill_(0.0)
-    assert learner.adapt(supports[0]).head.matching.trust.bias != trust.bias
+    assert 1 <= sum(adapted) <= MEASURED_EPISODES // 10
+
+
+@pytest.mark.parametrize("validated", [0, 2])
+def test_what_is_familiar_is_measured_before_a_validation_and_after_the_last_step(
+    experiment, tmp_path, monkeypatch, validated
+):
+    steps = []
+    trainer = Trainer(load_tiny(experiment, "train.steps=3", f"train.validate_every={validated}"), tmp_path / "run")
+    monkeypatch.setattr("fewshot.training.trainer.measure_familiar", lambda *_: steps.append("measured"))
+    if trainer.validation is not None:
+        monkeypatch.setattr(trainer, "_validate", lambda *_: steps.append("validated") or 1.0)
+    trainer.run()
+    assert steps == (["measured", "validated"] * 2 if validated else ["measured"])
 
 
 # --------------------------------------------------------------------------- stop and resume
