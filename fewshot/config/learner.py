@@ -44,8 +44,8 @@ class LearnerConfig(Section):
     )
     adapt: Literal["always", "unfamiliar"] = Field(
         "always",
-        description="Whether steps are taken on every support, or only where the loss on its clips is half as large "
-        "again as on 95 % of the training's (affinity `match`; clips of one frame do not tell).",
+        description="Whether steps are taken on every support, or only where the loss on its clips is more than "
+        "twice that on 95 % of the training's (affinity `match`; clips of one frame do not tell).",
     )
     early_stop: bool = Field(
         False,

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 MEASURED_EPISODES = 64
 FAMILIAR_SHARE = 0.95  # the worst clip of a training has a loss like clips of another benchmark (experiments/LOG.md)
-MARGIN = 1.5  # novel classes have larger losses than those that were trained on
+MARGIN = 2.0  # novel classes have larger losses than those that were trained on
 
 
 def as_measured(config: ExperimentConfig) -> ExperimentConfig:
