@@ -13,7 +13,7 @@ class Trust(nn.Module):
     """Scale and bias of the evidence for the class; factors of the learned change of the embedding (`change`) and of
     what the mask heads add to the evidence (`added`). Both factors 0: the training-free matcher.
 
-    familiar_loss: twice what the loss on 95 % of the training's support clips stays below; infinite until it is measured.
+    familiar_loss: twice what 95 % of the training's support clips have as loss at most; infinite until it is measured.
     """
 
     familiar_loss: Tensor
