@@ -28,7 +28,11 @@ class TrainConfig(Section):
     validate_every: int = Field(
         200, ge=0, description="Steps between validations on held-out base-class videos; 0 = never."
     )
-    validation_episodes: int = Field(48, ge=1, description="Episodes of one validation; always the same ones.")
+    validation_episodes: int = Field(
+        48,
+        ge=1,
+        description="Episodes of one validation, always the same ones; as many support clips tell what is familiar.",
+    )
 
     @model_validator(mode="after")
     def _milestones_belong_to_the_step_schedule(self) -> Self:

@@ -12,7 +12,6 @@ from models.network import FewShotRVOS
 
 log = logging.getLogger(__name__)
 
-MEASURED_EPISODES = 64
 FAMILIAR_SHARE = 0.95  # the worst clip of a training has a loss like clips of another benchmark (experiments/LOG.md)
 MARGIN = 2.0  # novel classes have larger losses than those that were trained on
 
@@ -26,14 +25,15 @@ def as_measured(config: ExperimentConfig) -> ExperimentConfig:
 
 
 @torch.no_grad()
-def measure_familiar(network: FewShotRVOS, dataset: Mixture[Episode], device: torch.device) -> None:
-    """Set `Trust.familiar_loss`, if the network has one, from the support clips of the first episodes `as_measured`."""
+def measure_familiar(network: FewShotRVOS, dataset: Mixture[Episode], count: int, device: torch.device) -> None:
+    """Set `Trust.familiar_loss`, if the network has one, from the support clips of the first `count` episodes
+    `as_measured`."""
     if network.head.matching is None:
         return
     was_training = network.training
     network.eval()
     losses = []
-    for index in range(MEASURED_EPISODES):
+    for index in range(count):
         shown = dataset[index].to(device).support
         clip = EncodedClips(network.trunk(shown.clips), Truth(shown.masks), network.config.loss)
         losses.append(clip.loss_within_clips(network.head))

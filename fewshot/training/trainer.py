@@ -208,7 +208,8 @@ class Trainer:
                                 runlog.scalars(done, "learner", of_learner)
                         validates = self.validation is not None and self._due(done, self.config.train.validate_every)
                         if validates or done == steps:  # one of these checkpoints is evaluated
-                            measure_familiar(self.network, self.measured, self.accelerator.device)
+                            count = self.config.train.validation_episodes
+                            measure_familiar(self.network, self.measured, count, self.accelerator.device)
                         if validates:
                             score = self._validate(runlog, done)
                         # What is validated is saved: which checkpoint is the best never depends on checkpoint_every.
