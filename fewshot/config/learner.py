@@ -26,6 +26,13 @@ class LearnerConfig(Section):
         "`metasgd` (learned step sizes), `reptile`: also meta-trained for such steps.",
     )
     steps: int = Field(10, ge=0, le=10_000, description="Gradient steps on the support set at test time.")
+    steps_of_one: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="The same where the support is a single clip, which only its own frames can ask, so that "
+        "steps go too far sooner; null = `steps`.",
+    )
     learning_rate: float = Field(
         1e-4,
         gt=0,

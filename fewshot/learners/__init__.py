@@ -34,6 +34,7 @@ def build_learner(config: LearnerConfig, network: FewShotRVOS) -> Learner:
         early_stop=config.early_stop,
         min_shots=config.min_shots,
         adapt=config.adapt,
+        steps_of_one=config.steps_of_one,
     )
     kinds: dict[str, Callable[..., Learner]] = {
         "conditioning": Conditioning,

@@ -37,6 +37,10 @@ class InnerLoop:
     early_stop: bool = False
     min_shots: int = 1
     adapt: Literal["always", "unfamiliar"] = "always"
+    steps_of_one: int | None = None
+
+    def steps_on(self, shots: int) -> int:
+        return self.steps if shots > 1 or self.steps_of_one is None else self.steps_of_one
 
 
 class AdaptingLearner(Learner):
@@ -58,7 +62,7 @@ class AdaptingLearner(Learner):
         """Detached weights of the scope after 0, 1, 2, ... steps on their `inner_loss`. The network stays unchanged."""
 
     def takes_steps(self, support: Support) -> bool:
-        return len(support) >= self.inner.min_shots and self.inner.steps > 0
+        return len(support) >= self.inner.min_shots and self.inner.steps_on(len(support)) > 0
 
     @torch.no_grad()
     def adapt(self, support: Support) -> Predictor:
@@ -66,11 +70,12 @@ class AdaptingLearner(Learner):
         if not self.takes_steps(support) or not self._is_unfamiliar(shown):
             return self._predictor({}, shown)
         seen, held_out = self._parts(shown)
+        steps = self.inner.steps_on(len(support))
         chosen, lowest = Weights(), float("inf")
-        for step, weights in zip(range(self.inner.steps + 1), self.descend(seen), strict=False):
+        for step, weights in zip(range(steps + 1), self.descend(seen), strict=False):
             if held_out is None:
                 chosen = weights
-            elif step == self.inner.steps or is_measured(step):
+            elif step == steps or is_measured(step):
                 loss = float(held_out.losses(with_weights(self.network.head, weights), seen)["total"])
                 if loss < lowest:  # never true of NaN
                     chosen, lowest = weights, loss

@@ -346,12 +346,12 @@ def test_the_config_chooses_the_learner() -> None:
     network = small_network()
 
     plain = build_learner(LearnerConfig(), network)
-    values = {"steps": 3, "learning_rate": 1e-3, "scope": "matching", "adapt": "unfamiliar"}
+    values = {"steps": 3, "learning_rate": 1e-3, "scope": "matching", "adapt": "unfamiliar", "steps_of_one": 2}
     tuned = build_learner(LearnerConfig.model_validate({"name": "finetune", **values}), network)
 
     assert isinstance(plain, Conditioning)
     assert isinstance(tuned, Finetune)
-    assert tuned.inner == InnerLoop(3, 1e-3, "matching", min_shots=2, adapt="unfamiliar")
+    assert tuned.inner == InnerLoop(3, 1e-3, "matching", min_shots=2, adapt="unfamiliar", steps_of_one=2)
 
 
 @pytest.mark.parametrize("early_stop", [False, True])
@@ -390,6 +390,20 @@ def test_a_training_that_measured_nothing_calls_every_support_familiar() -> None
     adapted = Finetune(network, inner=InnerLoop(2, 1e-2, adapt="unfamiliar")).adapt(random_support(1))
 
     assert changed(adapted.head, weights(network.head)) == []
+
+
+def test_a_single_clip_may_have_a_number_of_steps_of_its_own() -> None:
+    network = small_network()
+    fewer = Finetune(network, inner=InnerLoop(3, 1e-2, "matching.trust", steps_of_one=1))
+    one, three = (Finetune(network, inner=InnerLoop(steps, 1e-2, "matching.trust")) for steps in (1, 3))
+
+    def adapted(subject: Finetune, shots: int) -> dict[str, Tensor]:
+        return weights(subject.adapt(random_support(shots)).head)
+
+    torch.testing.assert_close(adapted(fewer, 1), adapted(one, 1))
+    torch.testing.assert_close(adapted(fewer, 2), adapted(three, 2))
+    assert Finetune(network, inner=InnerLoop(3, 1e-2, steps_of_one=0)).takes_steps(random_support(2))
+    assert not Finetune(network, inner=InnerLoop(3, 1e-2, steps_of_one=0)).takes_steps(random_support(1))
 
 
 def test_clips_of_one_frame_do_not_show_that_they_are_unfamiliar() -> None:
