@@ -7,6 +7,7 @@ import torch
 from episodes.mixture import Mixture
 from episodes.types import Episode, Truth
 from fewshot.config.experiment import ExperimentConfig
+from fewshot.learners.adaptation import without_dropout
 from fewshot.learners.inner_loss import EncodedClips
 from models.network import FewShotRVOS
 
@@ -30,14 +31,12 @@ def measure_familiar(network: FewShotRVOS, dataset: Mixture[Episode], count: int
     `as_measured`."""
     if network.head.matching is None:
         return
-    was_training = network.training
-    network.eval()
     losses = []
-    for index in range(count):
-        shown = dataset[index].to(device).support
-        clip = EncodedClips(network.trunk(shown.clips), Truth(shown.masks), network.config.loss)
-        losses.append(clip.loss_within_clips(network.head))
-    found = MARGIN * torch.tensor(losses).quantile(FAMILIAR_SHARE)
-    network.head.matching.trust.familiar_loss.fill_(found)
-    log.info("familiar are support clips with a loss up to %.2f", found)
-    network.train(was_training)
+    with without_dropout(network):
+        for index in range(count):
+            shown = dataset[index].to(device).support
+            clip = EncodedClips(network.trunk(shown.clips), Truth(shown.masks), network.config.loss)
+            losses.append(clip.loss_within_clips(network.head))
+    limit = MARGIN * torch.tensor(losses).quantile(FAMILIAR_SHARE)
+    network.head.matching.trust.familiar_loss.fill_(limit)
+    log.info("support clips with a loss of at most %.2f are familiar", limit)

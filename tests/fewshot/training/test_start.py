@@ -33,7 +33,7 @@ def test_it_is_nearly_as_good_as_matching_without_training(benchmark: str, tmp_p
     places = [f"data.root={root}", f"machine.cache={tmp_path / 'cache'}"]
     config = fewshot.load_config(ROOT / "experiments/demo.yaml", [*places, *" ".join(ASKED).split()])
 
-    found = fewshot.run(config, tmp_path / "run")
+    evaluated = fewshot.run(config, tmp_path / "run")
 
-    score = {row: sum(r.J for r in found.records if r.row.method == row) for row in ("nearest", "cma")}
+    score = {row: sum(r.J for r in evaluated.records if r.row.method == row) for row in ("nearest", "cma")}
     assert score["cma"] > 0.7 * score["nearest"]  # its threshold is found on few small pictures
